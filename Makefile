@@ -1,0 +1,48 @@
+# Go and make are enough for build, test and demo. See CONTRIBUTING.md.
+
+GO ?= go
+BIN := $(CURDIR)/bin
+
+GOTESTFLAGS ?=
+FUZZTIME ?= 10s
+BENCHCOUNT ?= 6
+BENCH ?= .
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ORAS := oras.land/oras/cmd/oras@v1.3.6
+
+.DEFAULT_GOAL := build
+.PHONY: build demo test test-race lint fuzz bench oras clean
+
+build: # the static binary bin/compat
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/compat ./cmd/compat
+
+demo: build # the main verbs, on a program of this machine, without a server
+	@PATH="$(BIN):$$PATH" sh scripts/demo.sh
+
+test: # all tests; one that needs gcc or oras says so where it skips
+	@PATH="$(BIN):$$PATH" $(GO) test $(GOTESTFLAGS) ./...
+
+test-race: # all tests under the race detector, which needs a C compiler
+	@$(MAKE) test GOTESTFLAGS="-race -count=1 $(GOTESTFLAGS)"
+
+lint: # gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is due on:" $$unformatted; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+fuzz: # each fuzz target for FUZZTIME
+	@targets=$$(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's/func //' | sort); \
+	[ -n "$$targets" ] || { echo "no fuzz target found"; exit 1; }; \
+	for t in $$targets; do \
+		dir=$$(dirname "$${t%%:*}"); name=$${t##*:}; echo "fuzz $$dir $$name for $(FUZZTIME)"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$dir" || exit 1; \
+	done
+
+bench: # all benchmarks, in the form that benchstat reads
+	@PATH="$(BIN):$$PATH" $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...
+
+oras: # bin/oras, with which tests compare
+	GOBIN=$(BIN) $(GO) install $(ORAS)
+
+clean:
+	rm -rf $(BIN) dist
