@@ -1,0 +1,176 @@
+package schemas
+
+import (
+	"encoding/json"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
+
+// rules yields every rule of a schema once.
+func (s *Schema) rules() iter.Seq[*rule] {
+	seen := map[*rule]bool{}
+	var walk func(r *rule)
+	walk = func(r *rule) {
+		if r == nil || seen[r] {
+			return
+		}
+		seen[r] = true
+		for _, sub := range r.props {
+			walk(sub)
+		}
+		for _, sub := range append([]*rule{r.additional, r.items, r.ref}, append(r.anyOf, r.oneOf...)...) {
+			walk(sub)
+		}
+	}
+	walk(s.root)
+	return maps.Keys(seen)
+}
+
+// generator makes documents: mostly valid ones from a rule, and mutations.
+type generator struct{ *rand.Rand }
+
+func (g *generator) value(r *rule, depth int) any {
+	switch {
+	case r.ref != nil && r.types == 0:
+		return g.value(r.ref, depth)
+	case r.anyOf != nil:
+		return g.value(r.anyOf[g.IntN(len(r.anyOf))], depth)
+	case r.oneOf != nil:
+		return g.value(r.oneOf[g.IntN(len(r.oneOf))], depth)
+	case r.enum != nil:
+		return g.choice(r.enum.text)
+	case r.reject:
+		return "nothing fits"
+	}
+	var kinds []func() any
+	add := func(t typeSet, f func() any) {
+		if r.types&t != 0 {
+			kinds = append(kinds, f)
+		}
+	}
+	add(kindNull.set(), func() any { return nil })
+	add(kindBool.set(), func() any { return g.IntN(2) == 0 })
+	add(typeInteger|kindNumber.set(), func() any { return g.number(r) })
+	add(kindString.set(), func() any { return g.text(r) })
+	add(kindArray.set(), func() any { return g.array(r, depth) })
+	add(kindObject.set(), func() any { return g.object(r, depth) })
+	if kinds == nil {
+		return g.anything()
+	}
+	return kinds[g.IntN(len(kinds))]()
+}
+
+// choice picks one of the values that the schema wrote for enum or const.
+func (g *generator) choice(text string) any {
+	var values []any
+	list, found := strings.CutPrefix(text, "one of ")
+	if !found || json.Unmarshal([]byte("["+list+"]"), &values) != nil {
+		_ = json.Unmarshal([]byte("["+text+"]"), &values)
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	return values[g.IntN(len(values))]
+}
+
+func (g *generator) number(r *rule) any {
+	text := "1"
+	if r.minimum != nil {
+		text = r.minimum.String()
+	}
+	if r.maximum != nil && g.IntN(4) == 0 {
+		text = r.maximum.String()
+	}
+	return json.Number(text)
+}
+
+func (g *generator) text(r *rule) string {
+	var b strings.Builder
+	if r.pattern != nil {
+		for _, a := range r.pattern.atoms {
+			for range max(a.min, min(1, a.max)) {
+				c := byte(g.IntN(128))
+				for !a.has(c) {
+					c = (c + 1) % 128
+				}
+				b.WriteByte(c)
+			}
+		}
+	}
+	for b.Len() < r.minLength {
+		b.WriteString("x")
+	}
+	return b.String()
+}
+
+func (g *generator) array(r *rule, depth int) any {
+	out := []any{}
+	count := r.minItems
+	if depth < 6 {
+		count = min(count+g.IntN(3), r.maxItems)
+	}
+	for range count {
+		if r.items != nil {
+			out = append(out, g.value(r.items, depth+1))
+		} else {
+			out = append(out, g.anything())
+		}
+	}
+	return out
+}
+
+func (g *generator) object(r *rule, depth int) any {
+	out := map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(r.props)) {
+		if slices.Contains(r.required, name) || depth < 6 && g.IntN(3) == 0 && !r.props[name].reject {
+			out[name] = g.value(r.props[name], depth+1)
+		}
+	}
+	if r.additional != nil && !r.additional.reject && depth < 6 {
+		out["other"] = g.value(r.additional, depth+1)
+	}
+	return out
+}
+
+func (g *generator) anything() any {
+	return []any{nil, true, 0, -1, 1.5, json.Number("1.0"), json.Number("1e2"), "", "a", "abc", "ÿ\U0001F600",
+		[]any{}, []any{1, json.Number("1.0")}, map[string]any{}, map[string]any{"value": 1}}[g.IntN(15)]
+}
+
+// mutate changes one place of a document; it does not change its argument.
+func (g *generator) mutate(doc any) any {
+	switch v := doc.(type) {
+	case []any:
+		out := slices.Clone(v)
+		if len(out) > 0 && g.IntN(4) > 0 {
+			i := g.IntN(len(out))
+			out[i] = g.mutate(out[i])
+			return out
+		}
+		if len(out) > 0 && g.IntN(2) == 0 {
+			return append(out, out[g.IntN(len(out))])
+		}
+		return append(out, g.anything())
+	case map[string]any:
+		out := maps.Clone(v)
+		names := slices.Sorted(maps.Keys(out))
+		switch pick := g.IntN(8); {
+		case len(names) == 0 || pick == 0:
+			out["added"] = g.anything()
+		case pick == 1:
+			delete(out, names[g.IntN(len(names))])
+		case pick == 2:
+			out[names[g.IntN(len(names))]] = g.anything()
+		default:
+			name := names[g.IntN(len(names))]
+			out[name] = g.mutate(out[name])
+		}
+		return out
+	case string:
+		return []any{v + "x", strings.ToUpper(v), "", nil, 7}[g.IntN(5)]
+	}
+	return g.anything()
+}
