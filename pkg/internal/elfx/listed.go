@@ -1,0 +1,68 @@
+package elfx
+
+import "debug/elf"
+
+// Listed is a symbol table known only from lists, as a stored spec holds
+// them. It answers as the table that the lists were taken from.
+type Listed struct {
+	undefined []Symbol
+	byName    map[string][]Symbol
+	versioned bool           // the object has DT_VERSYM
+	index     map[string]int // of defined versions
+}
+
+// NewListed makes a table for the object f from its undefined and defined
+// symbols.
+func NewListed(f *File, undefined, defined []Symbol) *Listed {
+	l := &Listed{undefined: undefined, byName: make(map[string][]Symbol, len(defined)), versioned: f.Versym, index: map[string]int{}}
+	for _, s := range defined {
+		l.byName[s.Name] = append(l.byName[s.Name], s)
+	}
+	for _, d := range f.VersDef {
+		if !d.Base {
+			l.index[d.Name] = int(d.Index)
+		}
+	}
+	return l
+}
+
+// Undefined is as for Symbols.
+func (l *Listed) Undefined(yield func(Symbol) bool) {
+	for _, s := range l.undefined {
+		if !yield(s) {
+			return
+		}
+	}
+}
+
+// Lookup is as for Symbols.
+func (l *Listed) Lookup(q Query) (Match, bool) {
+	var versioned Match
+	n := 0
+	for _, s := range l.byName[q.Name] {
+		switch s.Type {
+		case elf.STT_NOTYPE, elf.STT_OBJECT, elf.STT_FUNC, elf.STT_COMMON, elf.STT_TLS, elf.STT_GNU_IFUNC:
+		default:
+			continue
+		}
+		m := Match{Size: s.Size, Type: s.Type}
+		switch {
+		case q.Version != "" && !l.versioned:
+			m.Unversioned = true
+		case q.Version != "":
+			if s.Version != q.Version && (s.Version != "" || s.Hidden) {
+				continue
+			}
+		case l.versioned && l.index[s.Version] >= 3:
+			if !s.Hidden {
+				if n == 0 {
+					versioned = m
+				}
+				n++
+			}
+			continue
+		}
+		return m, true
+	}
+	return versioned, n == 1
+}
