@@ -1,0 +1,107 @@
+// Package rootfs offers one read-only view of a file tree, whatever holds it:
+// the live machine, or files described elsewhere laid over it.
+//
+// Names are passed as a loader would pass them to open(2): they are not
+// cleaned, since "a/../b" and "b" differ where a is a symbolic link. Errors
+// unwrap to the syscall.Errno that the system call gave or would have given.
+package rootfs
+
+import (
+	"io"
+	"io/fs"
+	"syscall"
+)
+
+// ID tells files apart: two names with the same ID are the same file.
+type ID struct{ Dev, Ino uint64 }
+
+// Info is what stat(2) says of a file.
+type Info struct {
+	ID
+	Size         int64  // bytes
+	Mode         uint32 // st_mode: type and permission bits as in <sys/stat.h>
+	UID, GID     uint32
+	MTime, CTime int64 // nanoseconds since the epoch
+}
+
+// IsRegular reports whether the file is a regular one.
+func (i Info) IsRegular() bool { return i.Mode&syscall.S_IFMT == syscall.S_IFREG }
+
+// IsDir reports whether the file is a directory.
+func (i Info) IsDir() bool { return i.Mode&syscall.S_IFMT == syscall.S_IFDIR }
+
+// IsSymlink reports whether the file is a symbolic link.
+func (i Info) IsSymlink() bool { return i.Mode&syscall.S_IFMT == syscall.S_IFLNK }
+
+// Executable reports whether any execute bit is set, which is what the kernel
+// asks of a program that root starts.
+func (i Info) Executable() bool { return i.Mode&0o111 != 0 }
+
+// SetID reports whether the file is set-user-ID, or set-group-ID and executable
+// by its group (fs/exec.c, bprm_fill_uid).
+func (i Info) SetID() bool {
+	return i.Mode&syscall.S_ISUID != 0 || i.Mode&(syscall.S_ISGID|0o010) == syscall.S_ISGID|0o010
+}
+
+// RegularMode is the st_mode of a regular file with the given permissions.
+func RegularMode(perm uint32) uint32 { return syscall.S_IFREG | perm&0o7777 }
+
+// File is an open file.
+type File interface {
+	io.ReaderAt
+	io.Closer
+	Info() Info
+}
+
+// FS is a read-only view of a file tree. Relative names are relative to the
+// working directory that the view was made with.
+type FS interface {
+	// Open opens a file for reading and never blocks on a FIFO.
+	Open(name string) (File, error)
+	// Stat follows symbolic links, Lstat does not follow the last one.
+	Stat(name string) (Info, error)
+	Lstat(name string) (Info, error)
+	Readlink(name string) (string, error)
+	// ReadDir lists the names in a directory, sorted.
+	ReadDir(name string) ([]string, error)
+	// Getwd is the directory that relative names are relative to.
+	Getwd() string
+}
+
+// Abs makes a name absolute without cleaning it.
+func Abs(fsys FS, name string) string {
+	if len(name) > 0 && name[0] == '/' {
+		return name
+	}
+	wd := fsys.Getwd()
+	if wd == "/" {
+		return wd + name
+	}
+	return wd + "/" + name
+}
+
+// ReadFile reads a file of at most limit bytes; a larger one is an error
+// (EFBIG).
+func ReadFile(fsys FS, name string, limit int64) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if !f.Info().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: syscall.EINVAL}
+	}
+	size := f.Info().Size
+	if size > limit {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: syscall.EFBIG}
+	}
+	if size == 0 { // files of /proc have no size
+		return io.ReadAll(io.NewSectionReader(f, 0, limit))
+	}
+	b := make([]byte, size)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && err != io.EOF {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+	}
+	return b[:n], nil
+}
