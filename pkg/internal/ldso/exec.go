@@ -1,0 +1,197 @@
+package ldso
+
+import (
+	"debug/elf"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/compspec/compat/pkg/internal/elfx"
+	"github.com/compspec/compat/pkg/internal/rootfs"
+)
+
+// Conventional interpreters by machine, for libraries, which name none.
+var defaultInterp = map[elf.Machine]string{
+	elf.EM_X86_64: "/lib64/ld-linux-x86-64.so.2", elf.EM_386: "/lib/ld-linux.so.2",
+	elf.EM_AARCH64: "/lib/ld-linux-aarch64.so.1", elf.EM_ARM: "/lib/ld-linux-armhf.so.3",
+	elf.EM_PPC64: "/lib64/ld64.so.2", elf.EM_S390: "/lib/ld64.so.1",
+	elf.EM_RISCV: "/lib/ld-linux-riscv64-lp64d.so.1", elf.EM_LOONGARCH: "/lib64/ld-linux-loongarch-lp64d.so.1",
+}
+
+// DefaultInterp is the conventional path of glibc's loader for a machine, ""
+// where there is none.
+func DefaultInterp(m elf.Machine) string { return defaultInterp[m] }
+
+const maxScripts = 5 // fs/exec.c, exec_binprm
+
+// exec does what the kernel would: opens the program, follows "#!" lines, and
+// opens the ELF interpreter. It reports false where the start ends there.
+func (s *sim) exec(program string) bool {
+	name := program
+	for depth := 0; ; depth++ {
+		o, errno := s.m.Open(name)
+		if errno != 0 {
+			p := Problem{Kind: ProgramMissing, Severity: Error, Object: name, Message: glibcError(errno)}
+			if depth > 0 {
+				p.Kind, p.Name, p.Requester = BadScript, name, program
+			}
+			s.problem(p)
+			return false
+		}
+		if !o.Info.IsRegular() || !o.Info.Executable() && (o.ELF == nil || !o.ELF.IsLibrary()) {
+			s.problem(Problem{Kind: NotExecutable, Severity: Error, Object: name, Message: "Permission denied"})
+			return false
+		}
+		if o.ELF != nil {
+			return s.execELF(name, o)
+		}
+		interp, arg := SplitScript(o.Script)
+		if interp == "" {
+			s.problem(Problem{Kind: BadProgram, Severity: Error, Object: name, Message: "Exec format error"})
+			return false
+		}
+		if depth >= maxScripts {
+			s.problem(Problem{Kind: BadScript, Severity: Error, Object: program, Message: "Too many levels of interpreters"})
+			return false
+		}
+		s.res.Script = append(s.res.Script, o.Script)
+		if path.Base(interp) == "env" {
+			s.checkEnv(name, arg)
+		}
+		name = interp
+	}
+}
+
+// checkEnv looks for the program that a script's "env NAME" would start.
+func (s *sim) checkEnv(script, arg string) {
+	name := EnvProgram(arg)
+	if name == "" {
+		return
+	}
+	if _, ok := LookPath(s.m.FS, name, s.req.Env["PATH"]); !ok {
+		s.problem(Problem{Kind: BadScript, Severity: Error, Object: script, Name: name,
+			Message: fmt.Sprintf("env: %q: No such file or directory", name)})
+	}
+}
+
+func (s *sim) execELF(name string, o *Object) bool {
+	f := o.ELF
+	s.prog = f
+	if real, _, err := rootfs.Resolve(s.m.FS, name); err == nil {
+		name = real // /proc/self/exe, which $ORIGIN of a program comes from
+	}
+	m := s.newMap(o, name)
+	m.Name, m.Source = s.req.Program, FromExec
+	m.Origin = path.Dir(rootfs.Abs(s.m.FS, name))
+	s.main, s.res.Program = m, m
+	bad := func(kind Kind, msg string) bool {
+		s.problem(Problem{Kind: kind, Severity: Error, Object: m.Path, Message: msg})
+		return false
+	}
+	if !s.m.CPU.runs(f) {
+		return bad(WrongMachine, "Exec format error")
+	}
+	if f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
+		return bad(NotAProgram, "Exec format error")
+	}
+	if d, ok := f.Defective(elfx.PartProgramHeaders, elfx.PartInterp); ok {
+		return bad(BadProgram, "Exec format error: "+d.Error())
+	}
+	if !f.HasInterp && !f.IsLibrary() {
+		s.res.Static = true
+		if msg := truncated(f); msg != "" {
+			return bad(BadProgram, msg)
+		}
+		s.addScope(m)
+		return true
+	}
+	interp := f.Interp
+	if f.IsLibrary() {
+		if interp = DefaultInterp(f.Machine); f.HasInterp {
+			interp = f.Interp
+		}
+		s.problem(Problem{Kind: NotAProgram, Severity: Warning, Object: m.Path,
+			Message: "a shared library: it is checked as a program that needs it would load it"})
+	}
+	return s.interp(interp)
+}
+
+// interp opens the ELF interpreter under the kernel's rules (fs/binfmt_elf.c,
+// load_elf_binary).
+func (s *sim) interp(name string) bool {
+	s.res.Interp = name
+	o, errno := s.m.Open(name)
+	kind, msg := Kind(""), ""
+	switch {
+	case errno != 0:
+		kind, msg = InterpMissing, glibcError(errno)
+	case !o.Info.IsRegular() || !o.Info.Executable():
+		kind, msg = BadInterp, "Permission denied"
+	case o.ELF == nil || o.ELF.Machine != s.prog.Machine || o.ELF.Class != s.prog.Class:
+		kind, msg = BadInterp, "Accessing a corrupted shared library"
+	}
+	if kind == "" {
+		if d, bad := o.ELF.Defective(elfx.PartProgramHeaders); bad || len(o.ELF.Loads) == 0 {
+			kind, msg = BadInterp, "Accessing a corrupted shared library: "+d.Reason
+		}
+	}
+	if kind != "" {
+		s.problem(Problem{Kind: kind, Severity: Error, Object: s.main.Path, Name: name, Message: msg})
+		return false
+	}
+	s.loader = s.m.Loader(o)
+	s.res.Loader = s.loader
+	m := s.newMap(o, name)
+	m.Name, m.Source, m.By = name, FromInterp, s.main
+	m.Names = []string{name}
+	if o.ELF.HasSoname && o.ELF.Soname != name {
+		m.Names = append(m.Names, o.ELF.Soname)
+	}
+	s.rtld = m
+	if s.loader.Flavor != Glibc {
+		s.problem(Problem{Kind: UnknownLoader, Severity: Undecided, Object: s.main.Path, Name: name,
+			Message: fmt.Sprintf("the loader is of a kind (%s) that is not simulated yet", s.loader.Flavor)})
+		return false
+	}
+	return true
+}
+
+// LookPath finds a program by name in a PATH as execvp does; a name with a
+// slash is itself.
+func LookPath(fsys rootfs.FS, name, pathVar string) (string, bool) {
+	executable := func(p string) bool {
+		info, err := fsys.Stat(p)
+		return err == nil && info.IsRegular() && info.Executable()
+	}
+	if strings.Contains(name, "/") {
+		return name, executable(name)
+	}
+	if pathVar == "" {
+		pathVar = "/bin:/usr/bin" // confstr(_CS_PATH)
+	}
+	for _, dir := range splitList(pathVar, ":") {
+		if dir == "" {
+			dir = "."
+		}
+		if p := dir + "/" + name; executable(p) {
+			return p, true
+		}
+	}
+	return "", false
+}
+
+// EnvProgram is the program that env(1) would start with arg, which a "#!"
+// line passes as one word: after -S it is split, assignments are skipped.
+func EnvProgram(arg string) string {
+	if rest, ok := strings.CutPrefix(arg, "-S"); ok {
+		arg = rest
+	} else if strings.ContainsAny(arg, " \t") {
+		return "" // env would look for a name with a space
+	}
+	for _, w := range strings.Fields(arg) {
+		if w[0] != '-' && !strings.Contains(w, "=") {
+			return w
+		}
+	}
+	return ""
+}

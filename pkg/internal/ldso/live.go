@@ -1,0 +1,61 @@
+package ldso
+
+import (
+	"debug/elf"
+	"os"
+	"runtime"
+	"syscall"
+
+	"github.com/compspec/compat/pkg/internal/rootfs"
+)
+
+// Live gives the machine that this process runs on. Relative names are
+// resolved against wd, the process's own working directory where it is "".
+func Live(wd string) (*Machine, error) {
+	fsys, err := rootfs.NewHost(wd)
+	if err != nil {
+		return nil, err
+	}
+	return NewMachine(fsys, liveCPU(), liveKernel()), nil
+}
+
+// liveCPU reads the first processor only: on a large machine the whole of
+// /proc/cpuinfo takes long to produce.
+func liveCPU() CPU {
+	machine := GoArch(runtime.GOARCH)
+	if machine != elf.EM_X86_64 {
+		return CPUFromCPUInfo(machine, nil)
+	}
+	f, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return CPUFromCPUInfo(machine, nil)
+	}
+	defer f.Close()
+	b := make([]byte, 8<<10)
+	n, _ := f.Read(b)
+	return CPUFromCPUInfo(machine, b[:n])
+}
+
+func liveKernel() Kernel {
+	var u syscall.Utsname
+	if err := syscall.Uname(&u); err != nil {
+		return Kernel{}
+	}
+	release := make([]byte, 0, len(u.Release))
+	for _, c := range u.Release {
+		if c == 0 {
+			break
+		}
+		release = append(release, byte(c))
+	}
+	return ParseKernel(string(release))
+}
+
+var goArchs = map[string]elf.Machine{
+	"amd64": elf.EM_X86_64, "386": elf.EM_386, "arm64": elf.EM_AARCH64, "arm": elf.EM_ARM,
+	"ppc64le": elf.EM_PPC64, "ppc64": elf.EM_PPC64, "s390x": elf.EM_S390, "riscv64": elf.EM_RISCV,
+	"loong64": elf.EM_LOONGARCH, "mips64le": elf.EM_MIPS, "mips": elf.EM_MIPS,
+}
+
+// GoArch is the ELF machine of a GOARCH, which OCI platforms use too.
+func GoArch(arch string) elf.Machine { return goArchs[arch] }

@@ -1,0 +1,263 @@
+package ldso
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/compspec/compat/pkg/internal/elfx"
+	"github.com/compspec/compat/pkg/internal/rootfs"
+)
+
+// sim is one simulated start.
+type sim struct {
+	m      *Machine
+	req    Request
+	res    *Result
+	loader *Loader
+	prog   *elfx.File // decides class and machine
+	main   *Map
+	rtld   *Map
+
+	loaded     []*Map // every map, in the order of loading
+	byID       map[rootfs.ID]*Map
+	byName     map[string]*Map // names in use and SONAMEs; the first loaded wins
+	inScope    map[*Map]bool
+	subdirs    []string
+	allDirs    map[string]*searchDir
+	envDirs    []*searchDir
+	systemDirs []*searchDir
+	scratch    []Attempt
+	incomplete bool // a need is not met
+}
+
+// Start simulates the start of a program on the machine.
+func (m *Machine) Start(req Request) *Result {
+	s := &sim{
+		m: m, req: req, res: &Result{}, byID: map[rootfs.ID]*Map{}, byName: map[string]*Map{},
+		inScope: map[*Map]bool{}, allDirs: map[string]*searchDir{},
+	}
+	if s.exec(req.Program) && !s.res.Static {
+		s.link()
+	}
+	return s.res
+}
+
+func (s *sim) problem(p Problem) { s.res.Problems = append(s.res.Problems, p) }
+
+// link does what ld.so would (rtld.c, dl_main).
+func (s *sim) link() {
+	s.subdirs = s.loader.subdirs(s.m.CPU)
+	for _, d := range s.loader.SystemDirs {
+		s.systemDirs = s.addDir(s.systemDirs, d, s.main)
+	}
+	if msg := truncated(s.prog); msg != "" {
+		s.problem(Problem{Kind: TruncatedLibrary, Severity: Error, Object: s.main.Path, Message: msg})
+		return
+	}
+	s.register(s.main)
+	s.register(s.rtld)
+	if v := s.req.Env["LD_LIBRARY_PATH"]; v != "" {
+		for _, e := range splitList(v, ":;") {
+			s.envDirs = s.addDir(s.envDirs, e, s.main)
+		}
+	}
+	s.addScope(s.main)
+	s.preload()
+	s.needs()
+	s.versions()
+	s.isa()
+	if s.req.Symbols && !s.incomplete { // symbols of a missing library are missing too
+		s.relocate()
+	}
+}
+
+// newMap makes a link map for an object opened by a path.
+func (s *sim) newMap(o *Object, opened string) *Map {
+	m := &Map{Object: o, Path: opened, dirLists: map[*string][]*searchDir{}}
+	abs := rootfs.Abs(s.m.FS, opened)
+	m.Origin = abs[:max(1, strings.LastIndexByte(abs, '/'))]
+	if f := o.ELF; f != nil {
+		// With both tags, or an empty one, the object has no DT_RPATH
+		// (get-dynamic-info.h; dl-load.c, decompose_rpath).
+		if f.RunPath != nil {
+			m.runpath = f.RunPath
+		} else if f.RPath != nil && *f.RPath != "" {
+			m.rpath = f.RPath
+		}
+	}
+	return m
+}
+
+// register makes a map known to later searches by its names and identity.
+func (s *sim) register(m *Map) {
+	m.index = len(s.loaded)
+	s.loaded = append(s.loaded, m)
+	if _, ok := s.byID[m.Object.Info.ID]; !ok {
+		s.byID[m.Object.Info.ID] = m
+	}
+	if m != s.main {
+		s.named(m.Path, m)
+	}
+	for _, n := range m.Names {
+		s.named(n, m)
+	}
+	if m.Object.ELF.HasSoname {
+		s.named(m.Object.ELF.Soname, m)
+	}
+}
+
+func (s *sim) named(name string, m *Map) {
+	if o := s.byName[name]; o == nil || m.index < o.index {
+		s.byName[name] = m
+	}
+}
+
+// use notes one more name by which a map was asked for.
+func (m *Map) use(name string) {
+	if name == m.Path {
+		return
+	}
+	for _, n := range m.Names {
+		if n == name {
+			return
+		}
+	}
+	m.Names = append(m.Names, name)
+}
+
+func (s *sim) addScope(m *Map) {
+	if !s.inScope[m] {
+		s.inScope[m] = true
+		s.res.Maps = append(s.res.Maps, m)
+	}
+}
+
+// mapObject finds the object of a name and maps it, or gives the one that is
+// there already (dl-load.c, _dl_map_object and _dl_map_object_from_fd).
+func (s *sim) mapObject(name string, by *Map, src Source) (*Map, *missing) {
+	if m := s.byName[name]; m != nil {
+		m.use(name)
+		return m, nil
+	}
+	f, miss := s.find(name, by)
+	if miss != nil {
+		return nil, miss
+	}
+	if m := s.byID[f.obj.Info.ID]; m != nil {
+		m.use(name)
+		s.named(name, m)
+		return m, nil
+	}
+	if msg := s.mappable(f.obj.ELF); msg != "" {
+		return nil, &missing{path: f.path, msg: msg, fatal: true, tried: []Attempt{{Source: f.source, Owner: ownerPath(f.owner), Dir: f.path, Result: msg, Fatal: true}}}
+	}
+	m := s.newMap(f.obj, f.path)
+	m.Name, m.Names, m.By, m.Source, m.Owner, m.Dir = name, []string{name}, by, f.source, f.owner, f.dir
+	m.Passed = f.passed
+	if src != "" && f.source == FromPath {
+		m.Source = src
+	}
+	s.register(m)
+	if msg, ok := beyondEnd(f.obj.ELF); ok {
+		s.problem(Problem{Kind: TruncatedLibrary, Severity: Latent, Object: f.path, Requester: by.Path, Name: name, Message: msg})
+	}
+	return m, nil
+}
+
+// preload maps LD_PRELOAD and /etc/ld.so.preload; what can't be had is
+// ignored with a message (rtld.c, do_preload).
+func (s *sim) preload() {
+	list := func(from, names string) {
+		for _, n := range strings.FieldsFunc(names, func(r rune) bool { return strings.ContainsRune(" :\t\n", r) }) {
+			m, miss := s.mapObject(n, s.main, FromPreload)
+			if miss != nil {
+				s.problem(Problem{Kind: PreloadIgnored, Severity: Warning, Object: n, Name: n, Requester: from, Message: miss.msg, Tried: miss.tried})
+				continue
+			}
+			s.addScope(m)
+		}
+	}
+	list("LD_PRELOAD", s.req.Env["LD_PRELOAD"])
+	if b, err := rootfs.ReadFile(s.m.FS, "/etc/ld.so.preload", 1<<20); err == nil {
+		text := ""
+		for _, line := range strings.Split(string(b), "\n") {
+			line, _, _ = strings.Cut(line, "#")
+			text += line + "\n"
+		}
+		list("/etc/ld.so.preload", text)
+	}
+}
+
+// needs maps what is needed, breadth first (dl-deps.c, _dl_map_object_deps).
+// The loader stops at the first need that it cannot meet; here the search
+// goes on, to name them all.
+func (s *sim) needs() {
+	done := map[*Map]bool{}
+	for i := 0; i < len(s.res.Maps); {
+		m := s.res.Maps[i]
+		if done[m] {
+			i++
+			continue
+		}
+		done[m] = true
+		at := i // where m stands; filters go before it and come next
+		for _, n := range m.Object.ELF.Needs {
+			dep, miss := s.need(n.Name, m)
+			s.res.Bound = append(s.res.Bound, Bound{m, n, dep})
+			switch {
+			case miss != nil:
+				s.unbound(n, m, miss)
+			case n.Kind == elfx.NeedNeeded:
+				s.addScope(dep)
+			default:
+				at = s.insert(dep, at)
+			}
+		}
+	}
+}
+
+func (s *sim) need(name string, by *Map) (*Map, *missing) {
+	expanded, ok := s.expand(name, by)
+	if !ok || expanded == "" {
+		return nil, &missing{msg: "empty dynamic string token substitution"}
+	}
+	m, miss := s.mapObject(expanded, by, "")
+	if miss == nil && m.Need == "" {
+		m.Need = name
+		m.ViaOrigin = m.By != nil && s.viaOrigin(m)
+	}
+	return m, miss
+}
+
+// insert puts a filter's object before the one at position at, unless it
+// stands earlier, and returns where that one stands now.
+func (s *sim) insert(dep *Map, at int) int {
+	if s.inScope[dep] {
+		j := slices.Index(s.res.Maps, dep)
+		if j <= at {
+			return at
+		}
+		s.res.Maps = slices.Delete(s.res.Maps, j, j+1)
+	}
+	s.inScope[dep] = true
+	s.res.Maps = slices.Insert(s.res.Maps, at, dep)
+	return at + 1
+}
+
+func (s *sim) unbound(n elfx.Need, by *Map, miss *missing) {
+	if n.Kind == elfx.NeedAuxiliary {
+		return // its absence is no error
+	}
+	p := Problem{
+		Kind: LibraryMissing, Severity: Error, Requester: by.Path, Name: n.Name,
+		Object: miss.path, Message: miss.msg, Tried: miss.tried,
+	}
+	if miss.fatal {
+		p.Kind = BadLibrary
+	}
+	if miss.otherClass != nil {
+		p.Other = miss.otherClass.Path
+	}
+	s.problem(p)
+	s.incomplete = true
+}

@@ -1,0 +1,170 @@
+// Package ldso simulates the dynamic loader over a read-only view of a file
+// tree: what execve and ld.so would do with a program, which file would be
+// bound to each name and why, and what would stop them. It runs nothing.
+//
+// A loader's rules are data (Loader): its version and features are read from
+// the ld.so of the tree itself, since distributions backport.
+//
+// The rules are those of glibc; each is cited where it stands. File names
+// without a directory are in glibc's elf/.
+package ldso
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/compspec/compat/pkg/internal/elfx"
+	"github.com/compspec/compat/pkg/internal/rootfs"
+)
+
+// Machine is everything that the simulation asks of a machine, and what it
+// has learned of it so far. It may be used for many programs, by one
+// goroutine at a time; files must not change meanwhile.
+type Machine struct {
+	FS     rootfs.FS
+	CPU    CPU
+	Kernel Kernel
+
+	objects map[rootfs.ID]*Object
+	opened  map[string]opened
+	loaders map[rootfs.ID]*Loader
+	cache   *Cache
+}
+
+// Kernel is what uname(2) says.
+type Kernel struct {
+	Release             string // "" is unknown
+	Major, Minor, Patch uint32
+}
+
+// CPU is what decides about instruction set levels and directories.
+type CPU struct {
+	Machine  elf.Machine
+	ISA      uint32   // GNU_PROPERTY_X86_ISA_1_* bits that the CPU has
+	Known    bool     // ISA is known
+	Platform string   // what $PLATFORM becomes
+	HWCaps   []string // glibc-hwcaps subdirectories, best first
+	Legacy   []string // subdirectories of loaders before 2.37, high bit first, without "tls" and the platform
+}
+
+// NewMachine gives a Machine that has read nothing yet.
+func NewMachine(fsys rootfs.FS, cpu CPU, kernel Kernel) *Machine {
+	return &Machine{
+		FS: fsys, CPU: cpu, Kernel: kernel,
+		objects: map[rootfs.ID]*Object{}, opened: map[string]opened{}, loaders: map[rootfs.ID]*Loader{},
+	}
+}
+
+// Object is a file as a loader finds it.
+type Object struct {
+	Path string // by which it was first opened
+	Info rootfs.Info
+	ELF  *elfx.File
+	Err  error // why ELF is nil
+
+	Script string // the interpreter line of a "#!" file, without the "#!"
+
+	symbols    SymbolTable
+	symbolsErr error
+}
+
+// SymbolTable is the dynamic symbol table of an object.
+type SymbolTable interface {
+	Undefined(yield func(elfx.Symbol) bool)
+	Lookup(elfx.Query) (elfx.Match, bool)
+}
+
+// ErrNoSymbols says that an object is known without its symbols.
+var ErrNoSymbols = errors.New("its symbols were not recorded")
+
+type opened struct {
+	obj *Object
+	err syscall.Errno
+}
+
+// Lay makes an object known by its facts: whoever opens the file with this ID
+// gets them, and its content is not read. symbols may be nil (not recorded).
+func (m *Machine) Lay(id rootfs.ID, o *Object, symbols SymbolTable) {
+	o.symbols = symbols
+	if symbols == nil {
+		o.symbolsErr = ErrNoSymbols
+	}
+	m.objects[id] = o
+}
+
+// LayLoader makes the loader with this ID known by its facts.
+func (m *Machine) LayLoader(id rootfs.ID, l *Loader) { m.loaders[id] = l }
+
+// Open opens name as a loader would and reads the facts of what is there.
+// The error is that of open(2); a file that is no ELF object has Err set.
+func (m *Machine) Open(name string) (*Object, syscall.Errno) {
+	if o, ok := m.opened[name]; ok {
+		return o.obj, o.err
+	}
+	obj, errno := m.open(name)
+	m.opened[name] = opened{obj, errno}
+	return obj, errno
+}
+
+func (m *Machine) open(name string) (*Object, syscall.Errno) {
+	f, err := m.FS.Open(name)
+	if err != nil {
+		return nil, rootfs.Errno(err)
+	}
+	defer f.Close()
+	info := f.Info()
+	if o := m.objects[info.ID]; o != nil {
+		return o, 0
+	}
+	o := &Object{Path: name, Info: info}
+	switch {
+	case info.IsRegular():
+		o.ELF, o.Err = elfx.Read(f, info.Size)
+		if errors.Is(o.Err, elfx.ErrNotELF) {
+			o.Script = scriptLine(f)
+		}
+	case info.IsDir():
+		o.Err = fmt.Errorf("is a directory: %w", syscall.EISDIR)
+	default:
+		o.Err = errors.New("is neither a regular file nor a directory")
+	}
+	m.objects[info.ID] = o
+	return o, 0
+}
+
+// Symbols reads the symbols of o, once.
+func (m *Machine) Symbols(o *Object) (SymbolTable, error) {
+	if o.symbols == nil && o.symbolsErr == nil {
+		o.symbols, o.symbolsErr = m.readSymbols(o)
+	}
+	return o.symbols, o.symbolsErr
+}
+
+func (m *Machine) readSymbols(o *Object) (SymbolTable, error) {
+	f, err := m.FS.Open(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if f.Info().ID != o.Info.ID || f.Info().Size != o.Info.Size {
+		return nil, fmt.Errorf("%s changed while it was looked at", o.Path)
+	}
+	s, err := elfx.ReadSymbols(f, o.ELF)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Machines that a kernel built for m also runs (arch/*/include/asm/elf.h).
+func (c CPU) runs(f *elfx.File) bool {
+	switch c.Machine {
+	case elf.EM_X86_64:
+		return f.Machine == elf.EM_X86_64 || f.Machine == elf.EM_386
+	case elf.EM_AARCH64:
+		return f.Machine == elf.EM_AARCH64 || f.Machine == elf.EM_ARM
+	}
+	return f.Machine == c.Machine
+}

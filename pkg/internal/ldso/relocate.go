@@ -1,0 +1,104 @@
+package ldso
+
+import (
+	"debug/elf"
+	"fmt"
+	"slices"
+
+	"github.com/compspec/compat/pkg/internal/elfx"
+)
+
+// symKey is a reference as the scope answers it: the answer is the same for
+// every object that asks (DF_SYMBOLIC puts the object itself first, which has
+// nothing to say of a symbol that it does not define).
+type symKey struct {
+	name, version string
+	notPLT, copy  bool
+}
+
+type answer struct {
+	found    bool
+	match    elfx.Match
+	provider *Map
+}
+
+// relocate looks up every symbol that a relocation of an object in the scope
+// names (dl-reloc.c, _dl_relocate_object; dl-lookup.c, _dl_lookup_symbol_x).
+func (s *sim) relocate() {
+	tables := make([]SymbolTable, len(s.res.Maps))
+	unknown := "" // an object whose symbols are not known
+	for i, m := range s.res.Maps {
+		t, err := s.m.Symbols(m.Object)
+		if err == nil {
+			tables[i] = t
+			continue
+		}
+		p := Problem{Kind: SymbolsUnknown, Severity: Undecided, Object: m.Path, Message: err.Error()}
+		if d, ok := err.(elfx.Defect); ok { // the loader would read past the end of the file
+			p.Kind, p.Severity, p.Message = TruncatedLibrary, Error, d.Error()
+		}
+		s.problem(p)
+		unknown = m.Path
+	}
+	answers := map[symKey]answer{}
+	for i, m := range s.res.Maps {
+		if tables[i] == nil {
+			continue
+		}
+		lazy := !s.req.BindNow && !m.Object.ELF.BindNow
+		tables[i].Undefined(func(sym elfx.Symbol) bool {
+			key := symKey{sym.Name, sym.Version, sym.NotPLTAddress, sym.Ref == elfx.RefCopy}
+			a, ok := answers[key]
+			if !ok {
+				a = s.lookup(key, tables)
+				answers[key] = a
+			}
+			s.judge(m, sym, a, lazy, unknown)
+			return true
+		})
+	}
+}
+
+func (s *sim) lookup(key symKey, tables []SymbolTable) answer {
+	q := elfx.Query{
+		Name: key.name, Hash: elfx.GNUHash(key.name), Version: key.version, VerHash: elfx.Hash(key.version),
+		NotPLTAddress: key.notPLT,
+	}
+	for i, t := range tables {
+		if t == nil || key.copy && s.res.Maps[i] == s.main {
+			continue // a copy relocation skips the program's own copy
+		}
+		if m, ok := t.Lookup(q); ok {
+			return answer{true, m, s.res.Maps[i]}
+		}
+	}
+	return answer{}
+}
+
+func (s *sim) judge(m *Map, sym elfx.Symbol, a answer, lazy bool, unknown string) {
+	p := Problem{Requester: m.Path, Symbol: sym.Name, Version: sym.Version, Name: sym.File}
+	severity := Error
+	if lazy && sym.Ref == elfx.RefPLT {
+		severity = Latent
+	}
+	switch {
+	case a.found && a.match.Unversioned && s.loader.Features.VersymAssert && slices.Contains(a.provider.Names, sym.File):
+		p.Kind, p.Severity, p.Object = NoVersionInfo, severity, a.provider.Path
+		p.Message = "Inconsistency detected by ld.so: dl-lookup.c: check_match: Assertion `version->filename == NULL || ! _dl_name_match_p (version->filename, map)' failed!"
+	case a.found && sym.Ref == elfx.RefCopy && a.match.Size > sym.Size:
+		p.Kind, p.Severity, p.Object = CopySize, Warning, a.provider.Path
+		p.Message = fmt.Sprintf("Symbol `%s' has different size in shared object, consider re-linking", sym.Name)
+	case a.found || sym.Binding == elf.STB_WEAK:
+		return
+	case unknown != "":
+		p.Kind, p.Severity, p.Object = SymbolsUnknown, Undecided, unknown
+		p.Message = fmt.Sprintf("%s may have it, but its symbols were not recorded", unknown)
+	default:
+		p.Kind, p.Severity, p.Object = SymbolMissing, severity, m.Path
+		p.Message = fmt.Sprintf("symbol lookup error: %s: undefined symbol: %s", m.Path, sym.Name)
+		if sym.Version != "" {
+			p.Message += ", version " + sym.Version
+		}
+	}
+	s.problem(p)
+}

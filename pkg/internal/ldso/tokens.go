@@ -1,0 +1,57 @@
+package ldso
+
+import "strings"
+
+// expand replaces $ORIGIN, $LIB and $PLATFORM, with or without braces
+// (dl-load.c, _dl_dst_substitute); other tokens stay as they are. ok is false
+// where a token has no value: such a path is dropped.
+func (s *sim) expand(in string, m *Map) (out string, ok bool) {
+	if !strings.Contains(in, "$") {
+		return in, true
+	}
+	var b strings.Builder
+	for i := 0; i < len(in); {
+		if in[i] != '$' {
+			b.WriteByte(in[i])
+			i++
+			continue
+		}
+		value, n := "", 0
+		for _, t := range [...]struct{ name, value string }{
+			{"ORIGIN", m.Origin}, {"PLATFORM", s.m.CPU.Platform}, {"LIB", s.loader.libToken()},
+		} {
+			if n = tokenLen(in[i+1:], t.name); n > 0 {
+				value = t.value
+				break
+			}
+		}
+		if n == 0 {
+			b.WriteByte('$')
+			i++
+			continue
+		}
+		if value == "" {
+			return "", false
+		}
+		b.WriteString(value)
+		i += 1 + n
+	}
+	return b.String(), true
+}
+
+// tokenLen is the length of NAME or {NAME} at the start of s, 0 where it is
+// another name, or a longer one (dl-load.c, is_dst).
+func tokenLen(s, name string) int {
+	if strings.HasPrefix(s, "{"+name+"}") {
+		return len(name) + 2
+	}
+	if !strings.HasPrefix(s, name) {
+		return 0
+	}
+	if len(s) > len(name) {
+		if c := s[len(name)]; c == '_' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' {
+			return 0
+		}
+	}
+	return len(name)
+}

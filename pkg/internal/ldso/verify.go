@@ -1,0 +1,164 @@
+package ldso
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/compspec/compat/pkg/internal/elfx"
+)
+
+// verdicts on one candidate file.
+type candidate struct {
+	obj        *Object
+	errno      syscall.Errno // why it was passed over
+	otherClass bool
+	fatal      string // why the loader gives up, in glibc's words
+}
+
+func (c candidate) ok() bool { return c.obj != nil && c.errno == 0 && c.fatal == "" }
+
+// verify opens one candidate and judges its header: passed over, fatal, or
+// taken (dl-load.c, open_verify). A defect other than a wrong class or
+// machine is fatal: a good file further on is never tried.
+func (s *sim) verify(path string) candidate {
+	o, errno := s.m.Open(path)
+	if errno != 0 {
+		return candidate{errno: errno}
+	}
+	c := candidate{obj: o}
+	f := o.ELF
+	switch {
+	case o.Info.IsDir():
+		c.fatal = "cannot read file data: Is a directory"
+	case f == nil && o.Info.Size < s.ehdrSize():
+		c.fatal = "file too short"
+	case f == nil && !errors.Is(o.Err, elfx.ErrNotELF):
+		c.fatal = "cannot read file data: " + o.Err.Error()
+	case f == nil:
+		c.fatal = "invalid ELF header"
+	case f.Class != s.prog.Class:
+		return candidate{errno: syscall.ENOENT, otherClass: true, obj: o}
+	case f.Data != s.prog.Data:
+		c.fatal = "ELF file data encoding not " + map[elf.Data]string{
+			elf.ELFDATA2LSB: "little-endian", elf.ELFDATA2MSB: "big-endian"}[s.prog.Data]
+	case f.IdentVer != 1:
+		c.fatal = "ELF file version ident does not match current one"
+	case f.OSABI != elf.ELFOSABI_NONE && f.OSABI != elf.ELFOSABI_LINUX:
+		c.fatal = "ELF file OS ABI invalid"
+	case !validABIVersion(f):
+		c.fatal = "ELF file ABI version invalid"
+	case f.PadNonzero:
+		c.fatal = "nonzero padding in e_ident"
+	case f.Version != 1:
+		c.fatal = "ELF file version does not match current one"
+	case f.Machine != s.prog.Machine:
+		return candidate{errno: syscall.ENOENT, obj: o}
+	case f.Type != elf.ET_DYN && f.Type != elf.ET_EXEC:
+		c.fatal = "only ET_DYN and ET_EXEC can be loaded"
+	case f.PhEntSize != s.phdrSize():
+		c.fatal = "ELF file's phentsize not the expected size"
+	default:
+		if d, bad := f.Defective(elfx.PartProgramHeaders); bad {
+			c.fatal = "cannot read file data: " + d.Reason
+		} else if s.loader.Features.KernelTag && newerKernel(f.ABITag, s.m.Kernel) {
+			return candidate{errno: syscall.ENOENT, obj: o}
+		}
+	}
+	return c
+}
+
+// validABIVersion is VALID_ELF_ABIVERSION of sysdeps/gnu/ldsodefs.h and its
+// SYSV fallback: LIBC_ABI_DEFAULT to LIBC_ABI_MAX for GNU, else 0.
+func validABIVersion(f *elfx.File) bool {
+	return f.ABIVersion == 0 || f.OSABI == elf.ELFOSABI_LINUX && f.ABIVersion < 4
+}
+
+func newerKernel(t *elfx.ABITag, k Kernel) bool {
+	if t == nil || k.Release == "" {
+		return false
+	}
+	if t.OS != 0 {
+		return true
+	}
+	want, have := [3]uint32{t.Major, t.Minor, t.Patch}, [3]uint32{k.Major, k.Minor, k.Patch}
+	for i := range want {
+		if want[i] != have[i] {
+			return want[i] > have[i]
+		}
+	}
+	return false
+}
+
+func (s *sim) ehdrSize() int64 {
+	if s.prog.Is64() {
+		return 64
+	}
+	return 52
+}
+
+func (s *sim) phdrSize() uint16 {
+	if s.prog.Is64() {
+		return 56
+	}
+	return 32
+}
+
+const pageSize = 4096
+
+// mappable judges what _dl_map_object_from_fd checks once the file was
+// chosen: its message, or "".
+func (s *sim) mappable(f *elfx.File) string {
+	for _, l := range f.Loads {
+		if s.loader.Features.PageAlign {
+			if l.Align&(pageSize-1) != 0 {
+				return "ELF load command alignment not page-aligned"
+			}
+			if l.Align != 0 && (l.VAddr-l.Offset)&(l.Align-1) != 0 {
+				return "ELF load command address/offset not properly aligned"
+			}
+		} else if (l.VAddr-l.Offset)&(pageSize-1) != 0 {
+			return "ELF load command address/offset not page-aligned"
+		}
+	}
+	switch {
+	case len(f.Loads) == 0:
+		return "object file has no loadable segments"
+	case f.Type == elf.ET_EXEC:
+		return "cannot dynamically load executable"
+	case !f.IsDynamic():
+		return "object file has no dynamic section"
+	case f.DTFlags1&elf.DF_1_PIE != 0:
+		return "cannot dynamically load position-independent executable"
+	}
+	return truncated(f)
+}
+
+// truncated reports where the loader itself would touch a page beyond the end
+// of the file, which is a SIGBUS: its own tables, and the last page of a
+// writable segment, whose tail it clears.
+func truncated(f *elfx.File) string {
+	for _, l := range f.Loads {
+		end := l.Offset + l.FileSize
+		lastPage := (end - 1) &^ (pageSize - 1)
+		if l.FileSize > 0 && l.Flags&elf.PF_W != 0 && l.MemSize > l.FileSize && lastPage >= uint64(f.Size) {
+			return fmt.Sprintf("the file is truncated: a segment reaches to byte %d, the file to %d", end, f.Size)
+		}
+	}
+	if d, bad := f.Defective(elfx.PartDynamic, elfx.PartStrings, elfx.PartVersions); bad {
+		return "the file is damaged: " + d.Error()
+	}
+	return ""
+}
+
+// beyondEnd reports a segment that runs past the end of the file and that
+// the loader does not touch itself: a SIGBUS for later.
+func beyondEnd(f *elfx.File) (string, bool) {
+	for _, l := range f.Loads {
+		if end := l.Offset + l.FileSize; l.FileSize > 0 && (end-1)&^(pageSize-1) >= uint64(f.Size) {
+			return fmt.Sprintf("a segment reaches to byte %d, the file to %d", end, f.Size), true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,105 @@
+package ldso
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/compspec/compat/pkg/internal/elfx"
+)
+
+// versions checks the needed versions of every object in the scope
+// (dl-version.c, _dl_check_map_versions).
+func (s *sim) versions() {
+	// Names in use: unlike a search, this does not look at SONAMEs.
+	names := make(map[string]*Map, 2*len(s.loaded))
+	for _, m := range s.loaded {
+		for _, n := range append([]string{m.Path}, m.Names...) {
+			if _, ok := names[n]; !ok && n != "" && m != s.main {
+				names[n] = m
+			}
+		}
+	}
+	for _, m := range s.res.Maps {
+		for _, need := range m.Object.ELF.VersNeeded {
+			provider := names[need.File]
+			if provider == nil {
+				if !s.incomplete {
+					s.problem(Problem{Kind: VersionFile, Severity: Error, Object: m.Path, Requester: m.Path, Name: need.File,
+						Message: "Inconsistency detected by ld.so: dl-version.c: Assertion `needed != NULL' failed!"})
+				}
+				continue
+			}
+			s.relrVersion(m, need)
+			for _, v := range need.Versions {
+				s.version(m, provider, need.File, v)
+			}
+		}
+	}
+}
+
+// version looks for one version in its provider (dl-version.c, match_symbol).
+func (s *sim) version(m, provider *Map, file string, v elfx.NeededVersion) {
+	f := provider.Object.ELF
+	p := Problem{Object: provider.Path, Requester: m.Path, Name: file, Version: v.Name}
+	if !f.Verdef {
+		p.Kind, p.Severity = NoVersionInfo, Warning
+		p.Message = fmt.Sprintf("%s: no version information available (required by %s)", provider.Path, m.Path)
+		s.problem(p)
+		return
+	}
+	for _, d := range f.VersDef {
+		if d.Hash == v.Hash && d.Name == v.Name {
+			return
+		}
+	}
+	p.Kind, p.Severity = VersionMissing, Error
+	p.Message = fmt.Sprintf("%s: version `%s' not found (required by %s)", provider.Path, v.Name, m.Path)
+	if v.Weak {
+		p.Severity = Warning
+		p.Message = fmt.Sprintf("%s: weak version `%s' not found (required by %s)", provider.Path, v.Name, m.Path)
+	}
+	for _, d := range f.VersDef {
+		if !d.Base {
+			p.Providers = append(p.Providers, d.Name)
+		}
+	}
+	s.problem(p)
+}
+
+// relrVersion is the check that came with DT_RELR in 2.36: an object with it
+// that needs versions of libc must need GLIBC_ABI_DT_RELR among them.
+func (s *sim) relrVersion(m *Map, need elfx.VersionNeed) {
+	if !m.Object.ELF.Relr || !s.loader.Features.RelrNeeds || !strings.HasPrefix(need.File, "libc.so.") {
+		return
+	}
+	if !slices.ContainsFunc(need.Versions, func(v elfx.NeededVersion) bool { return v.Name == "GLIBC_ABI_DT_RELR" }) {
+		s.problem(Problem{Kind: RelrUnsupported, Severity: Error, Object: m.Path, Requester: m.Path, Name: need.File,
+			Message: "DT_RELR without GLIBC_ABI_DT_RELR dependency"})
+	}
+}
+
+// isa compares the ISA notes of every object with the CPU: bit by bit, the
+// levels are not cumulative (sysdeps/x86/dl-prop.h, dl_isa_level_check).
+func (s *sim) isa() {
+	if !s.loader.Features.ISALevel {
+		return
+	}
+	for _, m := range s.res.Maps {
+		want := m.Object.ELF.ISANeeded
+		if want == 0 {
+			continue
+		}
+		p := Problem{Kind: ISALevel, Severity: Error, Object: m.Path, Want: want, Message: "CPU ISA level is lower than required"}
+		if m.By != nil {
+			p.Requester = m.By.Path
+		}
+		switch {
+		case !s.m.CPU.Known && want&^ISABaseline != 0:
+			p.Kind, p.Severity, p.Message = CPUUnknown, Undecided, "the level of this CPU is unknown"
+		case !s.m.CPU.Known || want&^s.m.CPU.ISA == 0:
+			continue
+		}
+		s.problem(p)
+	}
+}
