@@ -1,0 +1,373 @@
+package artifact
+
+import (
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"path"
+	"runtime"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/compspec/compat/pkg/internal/elfx"
+	"github.com/compspec/compat/pkg/internal/ldso"
+	"github.com/compspec/compat/pkg/internal/rootfs"
+)
+
+// GenerateOptions says what to describe and how. The zero value of every
+// field but Targets is a sensible default.
+type GenerateOptions struct {
+	// Targets are ELF files or scripts, by path or by name in PATH, or
+	// directories, which stand for all ELF files below them.
+	Targets []string
+	// Env holds PATH, for names, and the variables that a loader heeds:
+	// LD_LIBRARY_PATH and LD_PRELOAD. Others are ignored.
+	Env map[string]string
+	// Bundle names directories whose objects travel with the program, beside
+	// those found through $ORIGIN.
+	Bundle []string
+	// NoBundle: nothing travels but the targets themselves.
+	NoBundle bool
+	// NoSymbols leaves the symbols of travelling objects out.
+	NoSymbols bool
+	// Digests remembers digests of unchanged files between runs; nil computes
+	// them all.
+	Digests *DigestCache
+}
+
+// Generate describes the targets as they are on this machine. It reads files
+// and runs nothing. Errors wrap ErrNotFound or ErrInvalid.
+func Generate(ctx context.Context, opts GenerateOptions) (*Spec, error) {
+	m, err := ldso.Live("")
+	if err != nil {
+		return nil, err
+	}
+	g := &generator{ctx: ctx, m: m, opts: opts, objects: map[rootfs.ID]*Object{}, source: map[*Object]*ldso.Object{}, resolved: map[string]resolved{}}
+	for _, t := range opts.Targets {
+		paths, err := findTargets(ctx, m, t, opts.Env)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range paths {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			if err := g.program(p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(g.spec.Programs) == 0 {
+		return nil, fmt.Errorf("%w: no target was named", ErrNotFound)
+	}
+	return g.finish()
+}
+
+type generator struct {
+	ctx      context.Context
+	m        *ldso.Machine
+	opts     GenerateOptions
+	spec     Spec
+	objects  map[rootfs.ID]*Object
+	source   map[*Object]*ldso.Object
+	resolved map[string]resolved
+	machine  elf.Machine
+}
+
+// program describes one target and all that it leads to.
+func (g *generator) program(p string) error {
+	for _, have := range g.spec.Programs {
+		if have.Path == p {
+			return nil
+		}
+	}
+	o, errno := g.m.Open(p)
+	if errno != 0 {
+		return fmt.Errorf("opening %s: %w", p, errno)
+	}
+	prog := Program{Name: path.Base(p), Path: p}
+	switch {
+	case o.ELF != nil && (o.ELF.Type == elf.ET_EXEC || o.ELF.Type == elf.ET_DYN):
+		prog.Kind = g.elf(p, o)
+	case o.ELF != nil:
+		return fmt.Errorf("%w: %s is an ELF file, but neither a program nor a library (%s)", ErrInvalid, p, o.ELF.Type)
+	case o.Script != "":
+		prog.Kind, prog.Script = "script", o.Script
+		g.object(p, o, "script", true)
+		prog.Runs = g.script(p, o.Script)
+	default:
+		return fmt.Errorf("%w: %s: %v, and no script", ErrInvalid, p, o.Err)
+	}
+	g.spec.Programs = append(g.spec.Programs, prog)
+	return nil
+}
+
+// script follows a "#!" line to the programs it starts.
+func (g *generator) script(p, line string) []string {
+	interp, arg := ldso.SplitScript(line)
+	need := Need{From: p, Name: interp, Kind: "script"}
+	runs := []string{interp}
+	if o, errno := g.m.Open(interp); errno != 0 {
+		need.Error = errno.Error()
+	} else {
+		need.To, need.Object = interp, g.object(interp, o, "program", false).Path
+	}
+	g.need(need)
+	if path.Base(interp) != "env" {
+		return runs
+	}
+	name := ldso.EnvProgram(arg)
+	if name == "" {
+		return runs
+	}
+	need = Need{From: p, Name: name, Kind: "script"}
+	if q, ok := ldso.LookPath(g.m.FS, name, g.opts.Env["PATH"]); !ok {
+		need.Error = "not in PATH"
+	} else if o, errno := g.m.Open(q); errno != 0 {
+		need.Error = errno.Error()
+	} else {
+		need.To, need.Object = q, g.object(q, o, "program", false).Path
+	}
+	g.need(need)
+	return append(runs, name)
+}
+
+// elf simulates the start of an ELF target and describes what it leads to.
+func (g *generator) elf(p string, o *ldso.Object) string {
+	if g.machine == 0 {
+		g.machine = o.ELF.Machine
+		g.spec.Platform = platform(o.ELF)
+	}
+	res := g.m.Start(ldso.Request{Program: p, Env: g.opts.Env})
+	role := "program"
+	kind := "program"
+	if o.ELF.IsLibrary() {
+		role, kind = "library", "library"
+	} else if !o.ELF.HasInterp {
+		kind = "static"
+	}
+	main := g.object(p, o, role, true)
+	travels := map[*ldso.Map]bool{}
+	for _, m := range res.Maps {
+		if m == res.Program {
+			travels[m] = true
+			continue
+		}
+		travels[m] = g.travels(m, travels)
+		role := "library"
+		if m.Source == ldso.FromInterp {
+			role = "interpreter"
+		}
+		obj := g.object(m.Path, m.Object, role, travels[m])
+		if m.Source == ldso.FromPreload {
+			g.need(Need{From: main.Path, Name: m.Name, Kind: "preload", To: m.Path, Object: obj.Path, Found: string(m.Source)})
+		}
+	}
+	if res.Interp != "" {
+		n := Need{From: main.Path, Name: res.Interp, Kind: "interpreter"}
+		if i, errno := g.m.Open(res.Interp); errno != 0 {
+			n.Error = errno.Error()
+		} else if n.To, n.Object = res.Interp, g.object(res.Interp, i, "interpreter", false).Path; res.Loader != nil {
+			g.objects[i.Info.ID].Loader = loaderFacts(res.Loader)
+		}
+		g.need(n)
+	}
+	g.edges(res)
+	return kind
+}
+
+// edges writes down who needs what and what it was bound to.
+func (g *generator) edges(res *ldso.Result) {
+	why := map[[2]string]string{}
+	for _, p := range res.Problems {
+		if p.Kind == ldso.LibraryMissing || p.Kind == ldso.BadLibrary {
+			why[[2]string{p.Requester, p.Name}] = p.Message
+		}
+	}
+	for _, b := range res.Bound {
+		from := g.objects[b.From.Object.Info.ID]
+		n := Need{From: from.Path, Name: b.Need.Name, Kind: b.Need.Kind.String()}
+		if b.To == nil {
+			n.Error = why[[2]string{b.From.Path, b.Need.Name}]
+			if n.Error == "" {
+				n.Error = "not found"
+			}
+		} else {
+			n.To, n.Object, n.Found = b.To.Path, g.objects[b.To.Object.Info.ID].Path, string(b.To.Source)
+			if b.To.By != b.From {
+				n.Found = string(ldso.FromNameUsed)
+			}
+		}
+		g.need(n)
+	}
+}
+
+func (g *generator) need(n Need) {
+	for _, have := range g.spec.Needs {
+		if have.From == n.From && have.Name == n.Name && have.Kind == n.Kind {
+			return
+		}
+	}
+	g.spec.Needs = append(g.spec.Needs, n)
+}
+
+// travels decides whether an object comes with the program.
+func (g *generator) travels(m *ldso.Map, travels map[*ldso.Map]bool) bool {
+	if g.opts.NoBundle || m.Source == ldso.FromInterp {
+		return false
+	}
+	owner := m.Owner
+	if owner == nil {
+		owner = m.By
+	}
+	if m.ViaOrigin && travels[owner] {
+		return true
+	}
+	for _, dir := range g.opts.Bundle {
+		dir = strings.TrimSuffix(absolute(g.m.FS, dir), "/") + "/"
+		if strings.HasPrefix(path.Clean(m.Path), dir) || strings.HasPrefix(g.resolve(m.Path).path, dir) {
+			return true
+		}
+	}
+	return false
+}
+
+// object adds a file, once, under the path that its links lead to.
+func (g *generator) object(opened string, o *ldso.Object, role string, travels bool) *Object {
+	obj := g.objects[o.Info.ID]
+	if obj == nil {
+		obj = &Object{Path: path.Clean(rootfs.Abs(g.m.FS, opened)), Role: role, Size: o.Info.Size, Mode: "0" + strconv.FormatUint(uint64(o.Info.Mode&0o7777), 8)}
+		if r := g.resolve(opened); r.err == nil {
+			obj.Path = r.path
+			for _, l := range r.links {
+				obj.Links = append(obj.Links, Link(l))
+			}
+		}
+		if o.ELF != nil {
+			obj.ELF = elfFacts(o.ELF)
+		}
+		g.objects[o.Info.ID] = obj
+		g.source[obj] = o
+	}
+	if abs := rootfs.Abs(g.m.FS, opened); abs != obj.Path && !contains(obj.Aliases, abs) {
+		obj.Aliases = append(obj.Aliases, abs)
+	}
+	if role == "interpreter" || role == "program" && obj.Role == "library" {
+		obj.Role = role
+	}
+	obj.Travels = obj.Travels || travels
+	return obj
+}
+
+type resolved struct {
+	path  string
+	links []rootfs.Link
+	err   error
+}
+
+func (g *generator) resolve(name string) resolved {
+	r, ok := g.resolved[name]
+	if !ok {
+		r.path, r.links, r.err = rootfs.Resolve(g.m.FS, name)
+		g.resolved[name] = r
+	}
+	return r
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// finish adds digests, symbols and the summary, and sorts.
+func (g *generator) finish() (*Spec, error) {
+	s := &g.spec
+	s.MediaType, s.SchemaVersion, s.Symbols = MediaTypeSpec, 1, !g.opts.NoSymbols
+	if s.Platform.OS == "" {
+		s.Platform = Platform{OS: "linux", Architecture: runtime.GOARCH}
+	}
+	for _, k := range []string{"LD_LIBRARY_PATH", "LD_PRELOAD"} {
+		if v := g.opts.Env[k]; v != "" {
+			if s.Environment == nil {
+				s.Environment = Environment{}
+			}
+			s.Environment[k] = v
+		}
+	}
+	if err := g.digests(); err != nil {
+		return nil, err
+	}
+	for obj, o := range g.source {
+		if obj.Travels && s.Symbols && o.ELF != nil {
+			t, err := g.m.Symbols(o)
+			if err != nil {
+				if !errors.As(err, new(elfx.Defect)) {
+					return nil, fmt.Errorf("reading the symbols of %s: %w", obj.Path, err)
+				}
+				obj.ELF.Defects = append(obj.ELF.Defects, err.Error())
+				continue
+			}
+			obj.Symbols = symbolFacts(t.(*elfx.Symbols))
+		}
+		sort.Strings(obj.Aliases)
+	}
+	s.Objects = make([]Object, 0, len(g.objects))
+	for _, obj := range g.objects {
+		s.Objects = append(s.Objects, *obj)
+	}
+	sort.Slice(s.Objects, func(i, j int) bool { return s.Objects[i].Path < s.Objects[j].Path })
+	sort.Slice(s.Programs, func(i, j int) bool { return s.Programs[i].Path < s.Programs[j].Path })
+	if s.Needs == nil {
+		s.Needs = []Need{}
+	}
+	s.Requirements = summarize(s)
+	return s, nil
+}
+
+func loaderFacts(l *ldso.Loader) *Loader {
+	f := &Loader{Flavor: string(l.Flavor), SystemDirs: l.SystemDirs, Features: l.Features.Names()}
+	if l.Major > 0 {
+		f.Version = fmt.Sprintf("%d.%d", l.Major, l.Minor)
+	}
+	return f
+}
+
+var architectures = map[elf.Machine]string{
+	elf.EM_X86_64: "amd64", elf.EM_386: "386", elf.EM_AARCH64: "arm64", elf.EM_ARM: "arm",
+	elf.EM_S390: "s390x", elf.EM_RISCV: "riscv64", elf.EM_LOONGARCH: "loong64",
+}
+
+// platform is the OCI platform of an ELF file; a machine that has no name in
+// Go's list is given by its ELF name.
+func platform(f *elfx.File) Platform {
+	arch := architectures[f.Machine]
+	switch {
+	case f.Machine == elf.EM_PPC64 && f.Data == elf.ELFDATA2LSB:
+		arch = "ppc64le"
+	case f.Machine == elf.EM_PPC64:
+		arch = "ppc64"
+	case arch == "":
+		arch = strings.ToLower(strings.TrimPrefix(f.Machine.String(), "EM_"))
+	}
+	return Platform{OS: "linux", Architecture: arch}
+}
+
+// Environ picks the variables that Generate and a check heed from a list such
+// as os.Environ gives.
+func Environ(environ []string) map[string]string {
+	env := map[string]string{}
+	for _, kv := range environ {
+		k, v, _ := strings.Cut(kv, "=")
+		switch k {
+		case "PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "LD_BIND_NOW":
+			env[k] = v
+		}
+	}
+	return env
+}
