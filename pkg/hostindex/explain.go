@@ -1,0 +1,242 @@
+package hostindex
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/compspec/compat/pkg/internal/ldso"
+	"github.com/compspec/compat/pkg/internal/rootfs"
+)
+
+// explainer turns the problems of one simulated start into findings that a
+// person can act on.
+type explainer struct {
+	m       *ldso.Machine
+	res     *ldso.Result
+	program string
+	host    *Index
+}
+
+func (e *explainer) findings() []Finding {
+	type key struct{ kind, object, requester, version string }
+	seen := map[key]int{}
+	var out []Finding
+	for _, p := range e.res.Problems {
+		f := Finding{
+			Kind: string(p.Kind), Severity: Severity(p.Severity), Program: e.program, Object: p.Object, Requester: p.Requester,
+			Name: p.Name, Version: p.Version, Symbol: p.Symbol, Message: p.Message, Searched: places(p.Tried),
+		}
+		f.Explanation, f.Remedy = e.explain(p)
+		// One warning for all versions of a provider that has none, and one
+		// finding for an object whose symbols are not known.
+		if p.Kind == ldso.NoVersionInfo && p.Symbol == "" || p.Kind == ldso.SymbolsUnknown {
+			k := key{f.Kind, f.Object, f.Requester, ""}
+			if p.Kind == ldso.SymbolsUnknown {
+				k.requester = ""
+			}
+			if _, ok := seen[k]; ok {
+				continue
+			}
+			seen[k] = len(out)
+		}
+		out = append(out, f)
+	}
+	sort.SliceStable(out, func(i, j int) bool { return rank(out[i].Severity) < rank(out[j].Severity) })
+	return out
+}
+
+func rank(s Severity) int {
+	return slices.Index([]Severity{SeverityError, SeverityUnknown, SeverityLatent, SeverityWarning}, s)
+}
+
+func places(tried []ldso.Attempt) []Place {
+	var out []Place
+	for _, a := range tried {
+		out = append(out, Place{Source: string(a.Source), Owner: a.Owner, Path: a.Dir, Result: a.Result})
+	}
+	return out
+}
+
+// explain says in words of our own what is wrong, and what would mend it.
+func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
+	switch p.Kind {
+	case ldso.ProgramMissing:
+		return fmt.Sprintf("%s cannot be opened: %s", p.Object, p.Message), "name a program that is on this machine"
+	case ldso.NotExecutable:
+		return fmt.Sprintf("%s is not an executable file", p.Object), "chmod +x " + p.Object
+	case ldso.BadProgram:
+		return fmt.Sprintf("%s is no program that the kernel accepts: %s", p.Object, p.Message), "copy or build it again: the file is damaged or of another kind"
+	case ldso.WrongMachine:
+		return fmt.Sprintf("%s is built for %s, this machine is %s", p.Object, e.machineOf(p.Object), architecture(e.m.CPU.Machine)),
+			"use a build for this architecture, or a machine of that one"
+	case ldso.NotAProgram:
+		return fmt.Sprintf("%s is a shared library, not a program", p.Object), "to start something, name a program that uses it"
+	case ldso.BadScript:
+		return fmt.Sprintf("the script %s needs %s to run: %s", e.program, p.Name, p.Message), "install " + path.Base(p.Name) + ", or correct the script's first line"
+	case ldso.InterpMissing, ldso.BadInterp:
+		return fmt.Sprintf("%s names %s as its dynamic loader: %s", p.Object, p.Name, p.Message), e.interpRemedy(p.Name)
+	case ldso.UnknownLoader:
+		return p.Message, "check it on a machine with glibc, or start it there"
+	case ldso.PreloadIgnored:
+		return fmt.Sprintf("%s, from %s, cannot be preloaded and is ignored", p.Name, p.Requester), "correct " + p.Requester
+	case ldso.LibraryMissing:
+		return fmt.Sprintf("%s, needed by %s, is not found", p.Name, p.Requester), e.libraryRemedy(p)
+	case ldso.BadLibrary:
+		return fmt.Sprintf("%s, needed by %s, is found as %s, which is unusable: %s; the loader gives up there and looks no further",
+			p.Name, p.Requester, p.Object, p.Message), fmt.Sprintf("replace or remove %s", p.Object)
+	case ldso.TruncatedLibrary:
+		return fmt.Sprintf("%s is damaged: %s", p.Object, p.Message), "install it again: the copy is incomplete"
+	case ldso.VersionFile:
+		return fmt.Sprintf("%s wants symbol versions from %s, but nothing of that name is loaded", p.Requester, p.Name), "build it again: its needed libraries and versions disagree"
+	case ldso.VersionMissing:
+		return e.versionMissing(p)
+	case ldso.NoVersionInfo:
+		return fmt.Sprintf("%s, used by %s, has no symbol versions, though %s is wanted from it", p.Object, p.Requester, p.Version),
+			"use the build of the library that the program was linked with"
+	case ldso.RelrUnsupported:
+		return fmt.Sprintf("%s has packed relative relocations (DT_RELR) but does not demand a loader that knows them", p.Object), "link it again with -z pack-relative-relocs by a linker that adds GLIBC_ABI_DT_RELR"
+	case ldso.ISALevel:
+		return fmt.Sprintf("%s needs a CPU of %s; this one has %s", p.Object, ldso.ISAName(p.Want), ldso.ISAName(e.m.CPU.ISA)),
+			"run it on such a CPU, or build it for " + ldso.ISAName(e.m.CPU.ISA)
+	case ldso.CPUUnknown:
+		return fmt.Sprintf("%s needs a CPU of %s, and the level of this CPU could not be read", p.Object, ldso.ISAName(p.Want)), "mount /proc"
+	case ldso.SymbolMissing:
+		return e.symbolMissing(p)
+	case ldso.CopySize:
+		return fmt.Sprintf("the variable %s has grown in %s since %s was linked", p.Symbol, p.Object, p.Requester), "link the program again"
+	case ldso.SymbolsUnknown:
+		return fmt.Sprintf("whether all symbols are there cannot be told: the symbols of %s were not recorded", p.Object),
+			"make the spec again without --no-symbols, or check with --no-symbols"
+	}
+	return p.Message, "see the message"
+}
+
+func (e *explainer) machineOf(p string) string {
+	if o, errno := e.m.Open(p); errno == 0 && o.ELF != nil {
+		return architecture(o.ELF.Machine)
+	}
+	return "another architecture"
+}
+
+func (e *explainer) interpRemedy(name string) string {
+	switch {
+	case strings.Contains(name, "ld-musl"):
+		return "install musl, or use a build of the program for glibc"
+	case strings.HasPrefix(name, "/nix/") || strings.HasPrefix(name, "/gnu/"):
+		return "copy the program's whole store closure, or use a build for this system's loader"
+	case strings.Contains(name, "ld-linux.so.2"):
+		return "install the 32-bit C library (libc6:i386, glibc.i686)"
+	}
+	return "install the C library that has it, or link the program for this system's loader"
+}
+
+func (e *explainer) versionMissing(p ldso.Problem) (string, string) {
+	has := latest(p.Providers, prefixOf(p.Version))
+	text := fmt.Sprintf("%s needs %s from %s; %s does not have it", p.Requester, p.Version, p.Name, p.Object)
+	if has != "" {
+		text += ", the newest that it has is " + has
+	}
+	if v, ok := strings.CutPrefix(p.Version, "GLIBC_"); ok && v != "PRIVATE" {
+		return text, fmt.Sprintf("use a system with glibc %s or newer, or build %s against glibc %s or older", v, path.Base(p.Requester), strings.TrimPrefix(has, "GLIBC_"))
+	}
+	return text, fmt.Sprintf("install a newer %s, or build %s against this one", p.Name, path.Base(p.Requester))
+}
+
+func (e *explainer) symbolMissing(p ldso.Problem) (string, string) {
+	what := p.Symbol
+	if p.Version != "" {
+		what += "@" + p.Version
+	}
+	when := "at start"
+	if ldso.Severity(p.Severity) == ldso.Latent {
+		when = "when it is first called"
+	}
+	return fmt.Sprintf("%s needs the symbol %s, which no loaded object offers; it fails %s", p.Requester, what, when),
+		"use the version of the library that the program was built with"
+}
+
+// libraryRemedy looks for the nearest thing that the machine has.
+func (e *explainer) libraryRemedy(p ldso.Problem) string {
+	if p.Other != "" {
+		return fmt.Sprintf("%s is for another word size: install the one for this program's architecture", p.Other)
+	}
+	stem, _, _ := strings.Cut(path.Base(p.Name), ".so")
+	if e.res.Loader != nil {
+		var others []string
+		for _, dir := range e.res.Loader.SystemDirs {
+			names, err := e.m.FS.ReadDir(dir)
+			if err != nil {
+				continue
+			}
+			for _, n := range names {
+				if strings.HasPrefix(n, stem+".so.") && !slices.Contains(others, n) {
+					others = append(others, n)
+				}
+			}
+		}
+		if len(others) > 0 {
+			return fmt.Sprintf("install %s; this machine has %s, which is another interface version", path.Base(p.Name), strings.Join(others, ", "))
+		}
+	}
+	for _, dir := range e.configured() {
+		if _, err := e.m.FS.Stat(dir + "/" + p.Name); err == nil {
+			return fmt.Sprintf("run ldconfig: %s is in %s, which ld.so.conf lists, but not in the cache", p.Name, dir)
+		}
+	}
+	return fmt.Sprintf("install the package that has %s, or name its directory in LD_LIBRARY_PATH", path.Base(p.Name))
+}
+
+// configured lists the directories of /etc/ld.so.conf and what it includes.
+func (e *explainer) configured() []string {
+	files := []string{"/etc/ld.so.conf"}
+	if names, err := e.m.FS.ReadDir("/etc/ld.so.conf.d"); err == nil {
+		for _, n := range names {
+			files = append(files, "/etc/ld.so.conf.d/"+n)
+		}
+	}
+	var dirs []string
+	for _, f := range files {
+		b, err := rootfs.ReadFile(e.m.FS, f, 1<<20)
+		if err != nil {
+			continue
+		}
+		for _, line := range strings.Split(string(b), "\n") {
+			line, _, _ = strings.Cut(line, "#")
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, "/") {
+				dirs = append(dirs, line)
+			}
+		}
+	}
+	return dirs
+}
+
+// prefixOf is the part of a version name before its number: GLIBC_ of GLIBC_2.38.
+func prefixOf(v string) string { return v[:strings.LastIndexByte(v, '_')+1] }
+
+// latest is the version with the highest number among those with a prefix.
+func latest(versions []string, prefix string) string {
+	best, bestNum := "", []int(nil)
+	for _, v := range versions {
+		s, ok := strings.CutPrefix(v, prefix)
+		if !ok || prefix == "" {
+			continue
+		}
+		var num []int
+		for _, d := range strings.Split(s, ".") {
+			n, err := strconv.Atoi(d)
+			if err != nil {
+				num = nil
+				break
+			}
+			num = append(num, n)
+		}
+		if num != nil && slices.Compare(num, bestNum) > 0 {
+			best, bestNum = v, num
+		}
+	}
+	return best
+}
