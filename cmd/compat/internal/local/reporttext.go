@@ -1,0 +1,75 @@
+package local
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/compspec/compat/pkg/hostindex"
+)
+
+var reportFormats = map[string]func(*hostindex.Report) ([]byte, error){
+	"text": reportText,
+	"json": (*hostindex.Report).JSON,
+}
+
+// reportText prints a line for each program, and what was found for each.
+func reportText(r *hostindex.Report) ([]byte, error) {
+	var b bytes.Buffer
+	for _, p := range r.Programs {
+		fmt.Fprintf(&b, "%s: %s %s\n", p.Verdict, p.Path, verdictWords(p, r.Host))
+		for _, f := range r.Findings {
+			if f.Program == p.Path {
+				findingText(&b, f)
+			}
+		}
+	}
+	if len(r.Programs) > 1 {
+		n := map[hostindex.Verdict]int{}
+		for _, p := range r.Programs {
+			n[p.Verdict]++
+		}
+		fmt.Fprintf(&b, "%d programs: %d compatible, %d incompatible, %d unknown\n",
+			len(r.Programs), n[hostindex.Compatible], n[hostindex.Incompatible], n[hostindex.Unknown])
+	}
+	return b.Bytes(), nil
+}
+
+func verdictWords(p hostindex.Program, h hostindex.Host) string {
+	switch p.Verdict {
+	case hostindex.Compatible:
+		facts := []string{}
+		if p.Loader != "" {
+			facts = append(facts, p.Loader)
+		}
+		if h.Kernel != "" {
+			facts = append(facts, "kernel "+h.Kernel)
+		}
+		if h.ISA != "" {
+			facts = append(facts, h.ISA)
+		}
+		return fmt.Sprintf("will start on %s: %s", h.Name, strings.Join(facts, ", "))
+	case hostindex.Incompatible:
+		return "will not start on " + h.Name
+	}
+	return "cannot be decided for " + h.Name
+}
+
+func findingText(b *bytes.Buffer, f hostindex.Finding) {
+	fmt.Fprintf(b, "  %s: %s\n", f.Severity, f.Explanation)
+	if len(f.Searched) > 0 {
+		fmt.Fprintf(b, "    searched:\n")
+		w := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
+		for _, p := range f.Searched {
+			source := p.Source
+			if p.Owner != "" {
+				source += " of " + path.Base(p.Owner)
+			}
+			fmt.Fprintf(w, "      %s\t%s\t%s\n", source, p.Path, p.Result)
+		}
+		w.Flush()
+	}
+	fmt.Fprintf(b, "    remedy: %s\n", f.Remedy)
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/compspec/compat/cmd/compat/internal/cli"
+	"github.com/compspec/compat/cmd/compat/internal/local"
+)
+
+// documents reads and checks what is pushed, attached and pulled.
+type documents interface {
+	// Load reads the document in a file, or generates that of a program.
+	Load(ctx context.Context, arg string) (layer []byte, mediaType, artifactType, title string, err error)
+	// Validate refuses a document that does not fit its media type.
+	Validate(mediaType string, data []byte) error
+}
+
+// newRoot builds the whole command; it has no state but its own.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "compat",
+		Short: "Say what a program needs, and whether a machine has it",
+		Long: `compat says what a program needs from a machine, moves that statement through
+any OCI registry, and answers offline whether the program will start here.`,
+		SilenceErrors: true, // main prints them, once
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		err := cli.UsageError("compat", "unknown command %q", args[0])
+		if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+			err = &cli.Error{Err: err, Status: cli.Usage, Hint: "did you mean " + strings.Join(near, " or ") + "?"}
+		}
+		return err
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return cli.UsageError(cmd.CommandPath(), "%w", err)
+	})
+	docs := local.Documents{}
+	root.AddCommand(
+		local.Gen(),
+		newPush(docs),
+		newPull(docs),
+		newAttach(docs),
+		newDiscover(),
+		newCheck(docs),
+		newLogin(),
+		newLogout(),
+	)
+	for _, cmd := range root.Commands() {
+		usageArgs(cmd)
+	}
+	return root
+}
+
+// usageArgs makes a wrong number of arguments a usage error.
+func usageArgs(cmd *cobra.Command) {
+	check := cmd.Args
+	if check == nil {
+		return
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &cli.Error{Err: err, Usage: cmd.UseLine(), Status: cli.Usage, Hint: "see `" + cmd.CommandPath() + " --help`"}
+		}
+		return nil
+	}
+}
