@@ -1,0 +1,50 @@
+#!/bin/sh
+# The main verbs on a program of this machine, against the local store: a
+# directory, no server. compat must be in PATH: `make demo` sees to it.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+XDG_DATA_HOME=$dir/data
+export XDG_DATA_HOME
+cd "$dir"
+sh "$here/tiny-image.sh" "$XDG_DATA_HOME/compat" demo/app:v1
+
+for name in xz git tar ls; do
+  if command -v "$name" >/dev/null; then program=$name; break; fi
+done
+
+run() {
+  printf '\n$ %s\n' "$*"
+  "$@"
+}
+say() {
+  echo
+  printf '# %s\n' "$@"
+}
+
+say "What does $program need from a machine? Nothing is executed to find out."
+run compat gen "$program" --out compat.json
+run compat gen "$program" --format text
+
+say "The statement is an OCI artifact: it goes where images go. A name without a host" \
+  "is in the local store, an OCI layout on this disk; with one, in that registry."
+run compat push "demo/$program:compat" compat.json
+run compat pull "demo/$program:compat" -o pulled.json
+run cmp compat.json pulled.json
+
+say "Or it hangs on the image that it is about: demo/app:v1, a tiny image in the store."
+run compat attach demo/app:v1 compat.json
+run compat discover demo/app:v1
+
+say "Will $program start here? By the artifact, then by the image."
+run compat check --ref "demo/$program:compat"
+run compat check --ref demo/app:v1
+
+say "And on a machine that lacks something? The same statement, asking for a libc of the future."
+sed 's/libc\.so\.6/libc.so.7/g' compat.json > future.json
+printf '\n$ compat check future.json\n'
+status=0
+compat check future.json || status=$?
+echo "(exit status $status)"
+[ "$status" -eq 1 ]
