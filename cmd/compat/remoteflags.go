@@ -137,17 +137,17 @@ func explain(err error) error {
 	return out
 }
 
-// fetcher gives `check --ref` its documents.
+// fetcher gives `check --ref` and `validate` their documents.
 type fetcher struct {
 	remoteFlags
 	docs documents
 	cmd  *cobra.Command // whose streams are used
 }
 
-// newCheck is `compat check` with the registry behind it.
-func newCheck(docs documents) *cobra.Command {
+// withRegistry makes a verb that takes references, with the registry behind it.
+func withRegistry(docs documents, verb func(local.Fetcher) *cobra.Command) *cobra.Command {
 	f := &fetcher{docs: docs}
-	f.cmd = local.Check(f)
+	f.cmd = verb(f)
 	return f.cmd
 }
 

@@ -50,9 +50,11 @@ any OCI registry, and answers offline whether the program will start here.`,
 		newPull(docs),
 		newAttach(docs),
 		newDiscover(),
-		newCheck(docs),
+		withRegistry(docs, local.Check),
+		withRegistry(docs, local.Validate),
 		newLogin(),
 		newLogout(),
+		local.Version(),
 	)
 	for _, cmd := range root.Commands() {
 		usageArgs(cmd)

@@ -75,7 +75,7 @@ func resolve(ctx context.Context, b backend, ref Reference) (*node, error) {
 		return nil, fmt.Errorf("%w: several tags, where one is read", ErrReference)
 	}
 	n, err := b.manifest(ctx, ref.selector())
-	if kind, _ := classifyErr(err); kind == artifact.ErrNotFound && ref.Where == InStore {
+	if kind := kindOf(err); kind == artifact.ErrNotFound && ref.Where == InStore {
 		err = withHint(err, "push it first, or write HOST/"+ref.String()+" if it is in a registry: a name whose first part has no dot and no port is one of the local store")
 	}
 	return n, err

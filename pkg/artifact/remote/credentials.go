@@ -64,7 +64,7 @@ func Login(ctx context.Context, o Options, host string) error {
 		return explain("logging in to", at, err)
 	}
 	err = credentials.Login(ctx, store, reg, o.credential())
-	if kind, _ := classify(at, err); err != nil && errors.Is(kind, ErrUnauthorized) {
+	if _, kind := classify(at, err); err != nil && errors.Is(kind, ErrUnauthorized) {
 		err = withHint(err, "check the user name and the password")
 	}
 	return explain("logging in to", at, err)

@@ -62,7 +62,7 @@ func explain(op string, ref Reference, err error) error {
 		return err
 	}
 	e := &Error{Op: op, Ref: ref.String(), Err: err}
-	e.Kind, e.Hint = classify(ref, err)
+	e.Hint, e.Kind = classify(ref, err)
 	return e
 }
 
@@ -78,52 +78,52 @@ func withHint(err error, hint string) error { return &hinted{err, hint} }
 
 // classify maps an error of oras-go, of net/http or of this package to its
 // sentinel and a hint.
-func classify(ref Reference, err error) (kind error, hint string) {
+func classify(ref Reference, err error) (hint string, kind error) {
 	var given *hinted
 	if errors.As(err, &given) {
 		hint = given.hint
 	}
 	for _, sentinel := range []error{artifact.ErrInvalid, artifact.ErrNotFound, ErrReference, ErrLocked} {
 		if errors.Is(err, sentinel) {
-			return sentinel, hint
+			return hint, sentinel
 		}
 	}
 	var response *errcode.ErrorResponse
 	if errors.As(err, &response) {
 		switch response.StatusCode {
 		case http.StatusUnauthorized, http.StatusForbidden:
-			return ErrUnauthorized, or(hint, loginHint(ref))
+			return or(hint, loginHint(ref)), ErrUnauthorized
 		case http.StatusNotFound:
-			return artifact.ErrNotFound, hint
+			return hint, artifact.ErrNotFound
 		case http.StatusRequestEntityTooLarge:
-			return ErrRegistry, or(hint, "the registry limits the size of what it takes")
+			return or(hint, "the registry limits the size of what it takes"), ErrRegistry
 		}
-		return ErrRegistry, hint
+		return hint, ErrRegistry
 	}
 	if errors.Is(err, auth.ErrBasicCredentialNotFound) {
-		return ErrUnauthorized, or(hint, loginHint(ref))
+		return or(hint, loginHint(ref)), ErrUnauthorized
 	}
 	if errors.Is(err, errdef.ErrNotFound) {
-		return artifact.ErrNotFound, hint
+		return hint, artifact.ErrNotFound
 	}
 	if errors.Is(err, errdef.ErrInvalidReference) || errors.Is(err, errdef.ErrMissingReference) {
-		return ErrReference, hint
+		return hint, ErrReference
 	}
 	if isNetwork(err) {
-		return ErrRegistry, or(hint, networkHint(ref, err))
+		return or(hint, networkHint(ref, err)), ErrRegistry
 	}
 	if isLocal(err) {
-		return nil, or(hint, "mend the file or the disk named above, then run it again; nothing was changed")
+		return or(hint, "mend the file or the disk named above, then run it again; nothing was changed"), nil
 	}
 	for _, bad := range []error{content.ErrMismatchedDigest, content.ErrInvalidDescriptorSize,
 		content.ErrTrailingData, errdef.ErrSizeExceedsLimit, errdef.ErrInvalidDigest, errdef.ErrTooManyPages} {
 		if errors.Is(err, bad) {
-			return artifact.ErrInvalid, hint
+			return hint, artifact.ErrInvalid
 		}
 	}
 	// What oras-go reports without a type are answers that contradict
 	// themselves: a wrong Content-Type, Content-Length or Docker-Content-Digest.
-	return artifact.ErrInvalid, or(hint, "the registry's answer cannot be verified; ask its operator, or pull through no proxy")
+	return or(hint, "the registry's answer cannot be verified; ask its operator, or pull through no proxy"), artifact.ErrInvalid
 }
 
 func or(a, b string) string {

@@ -67,7 +67,7 @@ func Fetch(ctx context.Context, o Options, reference, want string, pull PullPoli
 	}
 	if pull != PullAlways {
 		doc, err := fetchKept(ctx, o, ref, want)
-		kind, _ := classifyErr(err)
+		kind := kindOf(err)
 		switch {
 		case err == nil:
 			return doc, nil

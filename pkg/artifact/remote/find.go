@@ -71,7 +71,7 @@ func attached(ctx context.Context, b backend, subject artifact.Descriptor, want 
 	var refused error
 	for _, d := range list {
 		n, err := b.manifest(ctx, d.Digest)
-		if kind, _ := classifyErr(err); err != nil {
+		if kind := kindOf(err); err != nil {
 			if !errors.Is(kind, artifact.ErrInvalid) && !errors.Is(kind, artifact.ErrNotFound) {
 				return nil, err
 			}

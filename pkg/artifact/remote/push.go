@@ -100,7 +100,7 @@ func unchanged(ctx context.Context, b backend, tags []string, want *node) (n *no
 	held := make([]string, len(tags)) // digest
 	for i, t := range tags {
 		old, err := b.manifest(ctx, t)
-		kind, _ := classifyErr(err)
+		kind := kindOf(err)
 		switch {
 		case err == nil && sameArtifact(old, want):
 			held[i] = old.desc.Digest
@@ -119,11 +119,13 @@ func unchanged(ctx context.Context, b backend, tags []string, want *node) (n *no
 	return n, todo, nil
 }
 
-func classifyErr(err error) (error, string) {
+// kindOf is the sentinel that err matches, nil where there is no error.
+func kindOf(err error) error {
 	if err == nil {
-		return nil, ""
+		return nil
 	}
-	return classify(Reference{}, err)
+	_, kind := classify(Reference{}, err)
+	return kind
 }
 
 // upload pushes blobs, a bounded number at a time, and returns the first error.
