@@ -1,8 +1,6 @@
 package ldso
 
 import (
-	"bufio"
-	"bytes"
 	"debug/elf"
 	"strings"
 )
@@ -32,56 +30,38 @@ func ISAName(bits uint32) string {
 	return ""
 }
 
-// Feature sets of the levels by their names in /proc/cpuinfo (glibc,
-// sysdeps/x86/get-isa-level.h).
-var isaFlags = [...]string{
-	"cmov cx8 fpu fxsr mmx sse sse2",
-	"cx16 lahf_lm popcnt pni ssse3 sse4_1 sse4_2",
-	"avx avx2 bmi1 bmi2 f16c fma abm movbe",
-	"avx512f avx512bw avx512cd avx512dq avx512vl",
+// Features of the levels (glibc 2.36, sysdeps/x86/get-isa-level.h and
+// sysdeps/x86_64/dl-hwcaps-subdirs.c, which adds bmi1 and bmi2 to v3).
+var isaFeatures = [...][]string{
+	{"cmov", "cx8", "fpu", "fxsr", "mmx", "sse", "sse2"},
+	{"cx16", "lahf", "popcnt", "sse3", "ssse3", "sse4_1", "sse4_2"},
+	{"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe"},
+	{"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
 }
 
-// CPUFromCPUInfo reads the first processor of /proc/cpuinfo for a machine.
-// cpuinfo may be empty: the levels are unknown then.
-func CPUFromCPUInfo(machine elf.Machine, cpuinfo []byte) CPU {
+// newCPU gives the CPU of a machine with these features; of an x86-64 one
+// without any, the levels are unknown.
+func newCPU(machine elf.Machine, vendor string, has map[string]bool) CPU {
 	c := CPU{Machine: machine}
 	if machine != elf.EM_X86_64 {
 		c.Known = true // only x86 has ISA notes and levels
 		return c
 	}
 	c.Platform, c.Legacy = "x86_64", []string{"x86_64"}
-	flags := map[string]bool{}
-	intel := false
-	sc := bufio.NewScanner(bytes.NewReader(cpuinfo))
-	sc.Buffer(nil, 64<<10)
-	for sc.Scan() {
-		key, value, ok := strings.Cut(sc.Text(), ":")
-		if !ok && len(flags) > 0 {
-			break // the next processor
-		}
-		switch strings.TrimSpace(key) {
-		case "vendor_id":
-			intel = strings.TrimSpace(value) == "GenuineIntel"
-		case "flags":
-			for _, f := range strings.Fields(value) {
-				flags[f] = true
-			}
-		}
-	}
-	if len(flags) == 0 {
+	if len(has) == 0 {
 		return c
 	}
-	all := func(names string) bool {
-		for _, n := range strings.Fields(names) {
-			if !flags[n] {
+	all := func(names ...string) bool {
+		for _, n := range names {
+			if !has[n] {
 				return false
 			}
 		}
 		return true
 	}
 	c.Known = true
-	for i, names := range isaFlags {
-		if !all(names) {
+	for i, names := range isaFeatures {
+		if !all(names...) {
 			break
 		}
 		c.ISA |= 1 << i
@@ -91,15 +71,15 @@ func CPUFromCPUInfo(machine elf.Machine, cpuinfo []byte) CPU {
 	}
 	// Up to 2.36 also the loader's own platforms, on Intel only
 	// (sysdeps/x86/cpu-features.c, init_cpu_features).
-	if intel {
-		if all("avx512cd avx512er") {
-			if flags["avx512pf"] {
+	if vendor == "GenuineIntel" {
+		if all("avx512cd", "avx512er") {
+			if has["avx512pf"] {
 				c.Platform = "xeon_phi"
 			}
-		} else if all("avx512cd avx512bw avx512dq avx512vl") {
+		} else if all("avx512cd", "avx512bw", "avx512dq", "avx512vl") {
 			c.Legacy = []string{"avx512_1", "x86_64"}
 		}
-		if c.Platform == "x86_64" && all("avx2 bmi1 bmi2 abm movbe popcnt") {
+		if c.Platform == "x86_64" && all("avx2", "bmi1", "bmi2", "lzcnt", "movbe", "popcnt") {
 			c.Platform = "haswell"
 		}
 	}

@@ -2,7 +2,6 @@ package ldso
 
 import (
 	"debug/elf"
-	"os"
 	"runtime"
 	"syscall"
 
@@ -19,21 +18,9 @@ func Live(wd string) (*Machine, error) {
 	return NewMachine(fsys, liveCPU(), liveKernel()), nil
 }
 
-// liveCPU reads the first processor only: on a large machine the whole of
-// /proc/cpuinfo takes long to produce.
 func liveCPU() CPU {
-	machine := GoArch(runtime.GOARCH)
-	if machine != elf.EM_X86_64 {
-		return CPUFromCPUInfo(machine, nil)
-	}
-	f, err := os.Open("/proc/cpuinfo")
-	if err != nil {
-		return CPUFromCPUInfo(machine, nil)
-	}
-	defer f.Close()
-	b := make([]byte, 8<<10)
-	n, _ := f.Read(b)
-	return CPUFromCPUInfo(machine, b[:n])
+	vendor, has := cpuFeatures()
+	return newCPU(GoArch(runtime.GOARCH), vendor, has)
 }
 
 func liveKernel() Kernel {
