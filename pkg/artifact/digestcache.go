@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"hash/fnv"
 	"os"
-	"path/filepath"
+	"path"
 	"strings"
 	"time"
 
@@ -30,7 +30,7 @@ const (
 // OpenDigestCache opens or makes the cache in a directory. A nil cache, which
 // also serves, remembers nothing.
 func OpenDigestCache(dir string) (*DigestCache, error) {
-	name := filepath.Join(dir, "digests.v1")
+	name := path.Join(dir, "digests.v1")
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if os.IsNotExist(err) {
 		if err = os.MkdirAll(dir, 0o700); err == nil {

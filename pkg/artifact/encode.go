@@ -16,43 +16,10 @@ var schemaNames = map[string]string{
 
 // Encode gives the canonical bytes of a spec: compact JSON on one line. The
 // bytes are validated against the schema.
-func Encode(s *Spec) ([]byte, error) { return NewEncoder().Encode(s) }
-
-// Encoder encodes specs. Making one prepares the schema and the JSON encoder
-// in the background, which is a third of the time of a small `compat gen`:
-// make it before the spec is generated.
-type Encoder struct {
-	schema *schemas.Schema
-	err    error
-	ready  chan struct{}
-}
-
-// NewEncoder gives an Encoder that is getting ready.
-func NewEncoder() *Encoder {
-	e := &Encoder{ready: make(chan struct{})}
-	go func() {
-		defer close(e.ready)
-		e.schema, e.err = schemas.Load(schemaNames[MediaTypeSpec])
-		_, _ = marshal(&Spec{Objects: []Object{{ELF: &ELF{}, Loader: &Loader{}, Symbols: &Symbols{}}}})
-	}()
-	return e
-}
-
-// Encode is as the function of that name.
-func (e *Encoder) Encode(s *Spec) ([]byte, error) {
-	<-e.ready
-	if e.err != nil {
-		return nil, e.err
-	}
-	b, err := marshal(s)
-	if err != nil {
+func Encode(s *Spec) ([]byte, error) {
+	b := appendSpec(make([]byte, 0, 24<<10), s)
+	if err := Validate(MediaTypeSpec, b); err != nil {
 		return nil, err
-	}
-	if len(b) > MaxSpecSize {
-		return nil, fmt.Errorf("%w: the spec has %d bytes, the limit is %d", ErrInvalid, len(b), MaxSpecSize)
-	}
-	if err := e.schema.Validate(b); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return b, nil
 }

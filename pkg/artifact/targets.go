@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
-	"path/filepath"
 	"sort"
 	"strings"
 	"syscall"
@@ -66,10 +66,12 @@ func absolute(fsys rootfs.FS, name string) string { return path.Clean(rootfs.Abs
 // Symbolic links are not followed.
 func directory(ctx context.Context, m *ldso.Machine, dir string) ([]string, error) {
 	var out []string
-	err := filepath.WalkDir(absolute(m.FS, dir), func(p string, d fs.DirEntry, err error) error {
+	root := absolute(m.FS, dir)
+	err := fs.WalkDir(os.DirFS(root), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
+		p := path.Join(root, name)
 		if err := ctx.Err(); err != nil {
 			return err
 		}

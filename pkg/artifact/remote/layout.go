@@ -85,7 +85,7 @@ func (l *layout) update(ctx context.Context, change func(*ocispec.Index)) error 
 	marker := filepath.Join(l.root, ocispec.ImageLayoutFile)
 	if _, err := os.Stat(marker); errors.Is(err, fs.ErrNotExist) {
 		data, _ := json.Marshal(ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})
-		if err := WriteFile(marker, data, 0o666); err != nil {
+		if err := artifact.WriteFile(marker, data, 0o666, true); err != nil {
 			return err
 		}
 	}
@@ -103,7 +103,7 @@ func (l *layout) update(ctx context.Context, change func(*ocispec.Index)) error 
 	if err != nil {
 		return err
 	}
-	return WriteFile(filepath.Join(l.root, ocispec.ImageIndexFile), data, 0o666)
+	return artifact.WriteFile(filepath.Join(l.root, ocispec.ImageIndexFile), data, 0o666, true)
 }
 
 func (l *layout) manifest(_ context.Context, reference string) (*node, error) {
@@ -176,7 +176,7 @@ func (l *layout) pushBlob(_ context.Context, desc ocispec.Descriptor, data []byt
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return false, err
 	}
-	return false, WriteFile(path, data, 0o444)
+	return false, artifact.WriteFile(path, data, 0o444, true)
 }
 
 func (l *layout) pushManifest(ctx context.Context, desc ocispec.Descriptor, data []byte, tags []string) error {

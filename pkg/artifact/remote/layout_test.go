@@ -201,7 +201,7 @@ func TestFullDiskLosesNothing(t *testing.T) {
 func TestWriteFileKeepsTheOldOnFailure(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dir")
 	check(t, os.Mkdir(path, 0o777)) // a rename over a directory fails
-	if err := WriteFile(path, []byte("x"), 0o666); err == nil {
+	if err := artifact.WriteFile(path, []byte("x"), 0o666, true); err == nil {
 		t.Fatal("a directory was replaced")
 	}
 	entries, err := os.ReadDir(filepath.Dir(path))
