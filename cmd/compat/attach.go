@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/compspec/compat/cmd/compat/internal/cli"
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact/remote"
 )
 
@@ -27,7 +27,7 @@ there to stay.` + exitStatuses,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.push.AllPlatforms && f.opts.Platform != "" {
-				return cli.UsageError(cmd.CommandPath(), "--platform and --all-platforms exclude each other")
+				return exit.UsageError(cmd.CommandPath(), "--platform and --all-platforms exclude each other")
 			}
 			c, err := f.load(cmd.Context(), cmd.CommandPath(), docs, args[1])
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/compspec/compat/cmd/compat/internal/cli"
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact/remote"
 )
 
@@ -45,19 +46,19 @@ func prompt(cmd *cobra.Command, o *remote.Options) error {
 	}
 	in, ask := cmd.InOrStdin(), cmd.ErrOrStderr()
 	if !cli.IsTerminal(in) {
-		return cli.UsageError(cmd.CommandPath(), "no password, and standard input is no terminal to ask for one: give -u and --password-stdin")
+		return exit.UsageError(cmd.CommandPath(), "no password, and standard input is no terminal to ask for one: give -u and --password-stdin")
 	}
 	if o.Username == "" {
 		fmt.Fprint(ask, "Username: ")
 		name, err := readLine(in)
 		if err != nil {
-			return cli.UsageError(cmd.CommandPath(), "user name: %w", err)
+			return exit.UsageError(cmd.CommandPath(), "user name: %w", err)
 		}
 		o.Username = name
 	}
 	secret, err := cli.ReadSecret(ask, in, "Password: ")
 	if err != nil || secret == "" {
-		return cli.UsageError(cmd.CommandPath(), "no password was given")
+		return exit.UsageError(cmd.CommandPath(), "no password was given")
 	}
 	o.Password = secret
 	return nil

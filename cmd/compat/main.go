@@ -8,7 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/compspec/compat/cmd/compat/internal/cli"
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 )
 
 func main() { os.Exit(run()) }
@@ -18,7 +18,7 @@ func run() int {
 	defer stop()
 	err := explain(newRoot().ExecuteContext(ctx))
 	if err != nil {
-		cli.Print(os.Stderr, err)
+		exit.Print(os.Stderr, err)
 	}
-	return cli.Status(err)
+	return exit.Status(err)
 }

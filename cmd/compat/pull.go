@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/compspec/compat/cmd/compat/internal/cli"
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/cmd/compat/internal/local"
 	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/artifact/remote"
@@ -100,8 +101,8 @@ func writeDocument(out string, doc *remote.Document) (string, error) {
 	case err == nil && info.IsDir():
 		path = filepath.Join(out, fileName(doc.Title))
 	}
-	if err := remote.WriteFile(path, doc.Data, 0o666); err != nil {
-		return "", cli.WithHint(fmt.Errorf("writing the document of %s to %s: %w", doc.Ref, path, err),
+	if err := artifact.WriteFile(path, doc.Data, 0o666, false); err != nil {
+		return "", exit.WithHint(fmt.Errorf("writing the document of %s to %s: %w", doc.Ref, path, err),
 			"choose another place with -o; nothing was written")
 	}
 	return path, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/compspec/compat/cmd/compat/internal/cli"
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/artifact/remote"
 )
@@ -63,7 +64,7 @@ func (f *pushFlags) readAnnotations(command, title string) (a remote.Annotations
 		}
 		var file map[string]map[string]string
 		if err := json.Unmarshal(data, &file); err != nil {
-			return a, cli.WithHint(fmt.Errorf("reading annotations from %s: %w: %w", f.annotationFile, artifact.ErrInvalid, err),
+			return a, exit.WithHint(fmt.Errorf("reading annotations from %s: %w: %w", f.annotationFile, artifact.ErrInvalid, err),
 				`write {"$manifest": {"key": "value"}}`)
 		}
 		for k, v := range file["$manifest"] {
@@ -75,10 +76,10 @@ func (f *pushFlags) readAnnotations(command, title string) (a remote.Annotations
 	for _, kv := range f.annotations {
 		k, v, ok := strings.Cut(kv, "=")
 		if !ok || k == "" {
-			return a, cli.UsageError(command, "annotation %q is not KEY=VALUE", kv)
+			return a, exit.UsageError(command, "annotation %q is not KEY=VALUE", kv)
 		}
 		if seen[k] {
-			return a, cli.UsageError(command, "annotation %q is given twice", k)
+			return a, exit.UsageError(command, "annotation %q is given twice", k)
 		}
 		seen[k] = true
 		a.Manifest[k] = v
@@ -91,7 +92,7 @@ func (f *pushFlags) export(p *remote.Pushed) error {
 	if f.exportManifest == "" {
 		return nil
 	}
-	if err := remote.WriteFile(f.exportManifest, p.Manifest, 0o666); err != nil {
+	if err := artifact.WriteFile(f.exportManifest, p.Manifest, 0o666, false); err != nil {
 		return errors.Join(fmt.Errorf("writing the manifest of %s to %s", p.Reference, f.exportManifest), err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,8 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/compspec/compat/cmd/compat/internal/cli"
-	"github.com/compspec/compat/cmd/compat/internal/local"
-	"github.com/compspec/compat/pkg/artifact"
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact/remote"
 )
 
@@ -74,11 +72,11 @@ func (f *remoteFlags) open(cmd *cobra.Command) (remote.Options, func(), error) {
 	}
 	switch {
 	case f.passwordStdin && o.Password != "":
-		return o, nil, cli.UsageError(cmd.CommandPath(), "--password and --password-stdin exclude each other")
+		return o, nil, exit.UsageError(cmd.CommandPath(), "--password and --password-stdin exclude each other")
 	case f.passwordStdin:
 		line, err := readLine(cmd.InOrStdin())
 		if err != nil {
-			return o, nil, cli.UsageError(cmd.CommandPath(), "--password-stdin: %w", err)
+			return o, nil, exit.UsageError(cmd.CommandPath(), "--password-stdin: %w", err)
 		}
 		o.Password = line
 	case o.Password != "":
@@ -125,44 +123,14 @@ func explain(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	out := &cli.Error{Err: err, Hint: e.Hint}
+	out := &exit.Error{Err: err, Hint: e.Hint}
 	switch {
 	case errors.Is(e.Kind, remote.ErrReference):
-		out.Status = cli.Usage
+		out.Status = exit.Usage
 	case errors.Is(e.Kind, remote.ErrRegistry):
-		out.Status = cli.Registry
+		out.Status = exit.Registry
 	default:
-		out.Status = cli.Status(e)
+		out.Status = exit.Status(e)
 	}
 	return out
-}
-
-// fetcher gives `check --ref` and `validate` their documents.
-type fetcher struct {
-	remoteFlags
-	docs documents
-	cmd  *cobra.Command // whose streams are used
-}
-
-// withRegistry makes a verb that takes references, with the registry behind it.
-func withRegistry(docs documents, verb func(local.Fetcher) *cobra.Command) *cobra.Command {
-	f := &fetcher{docs: docs}
-	f.cmd = verb(f)
-	return f.cmd
-}
-
-// Fetch implements local.Fetcher.
-func (f *fetcher) Fetch(ctx context.Context, ref, pull string) (local.Document, error) {
-	o, done, err := f.open(f.cmd)
-	if err != nil {
-		return local.Document{}, err
-	}
-	o.Validate = f.docs.Validate
-	doc, err := remote.Fetch(ctx, o, ref, artifact.TypeSpec, remote.PullPolicy(pull))
-	done()
-	if err != nil {
-		return local.Document{}, err
-	}
-	warnNotKept(f.cmd, doc)
-	return local.Document{Data: doc.Data, MediaType: doc.MediaType}, nil
 }

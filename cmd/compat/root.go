@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/compspec/compat/cmd/compat/internal/cli"
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/cmd/compat/internal/local"
 )
 
@@ -33,28 +33,28 @@ any OCI registry, and answers offline whether the program will start here.`,
 		if len(args) == 0 {
 			return nil
 		}
-		err := cli.UsageError("compat", "unknown command %q", args[0])
+		err := exit.UsageError("compat", "unknown command %q", args[0])
 		if near := root.SuggestionsFor(args[0]); len(near) > 0 {
-			err = &cli.Error{Err: err, Status: cli.Usage, Hint: "did you mean " + strings.Join(near, " or ") + "?"}
+			err = &exit.Error{Err: err, Status: exit.Usage, Hint: "did you mean " + strings.Join(near, " or ") + "?"}
 		}
 		return err
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return cli.UsageError(cmd.CommandPath(), "%w", err)
+		return exit.UsageError(cmd.CommandPath(), "%w", err)
 	})
 	docs := local.Documents{}
 	root.AddCommand(
-		local.Gen(),
+		newLocal(local.Gen()),
 		newPush(docs),
 		newPull(docs),
 		newAttach(docs),
 		newDiscover(),
-		withRegistry(docs, local.Check),
-		withRegistry(docs, local.Validate),
+		newLocalOrRemote(docs, local.Check),
+		newLocalOrRemote(docs, local.Validate),
 		newLogin(),
 		newLogout(),
-		local.Version(),
+		newLocal(local.Version()),
 	)
 	for _, cmd := range root.Commands() {
 		usageArgs(cmd)
@@ -70,7 +70,7 @@ func usageArgs(cmd *cobra.Command) {
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return &cli.Error{Err: err, Usage: cmd.UseLine(), Status: cli.Usage, Hint: "see `" + cmd.CommandPath() + " --help`"}
+			return &exit.Error{Err: err, Usage: cmd.UseLine(), Status: exit.Usage, Hint: "see `" + cmd.CommandPath() + " --help`"}
 		}
 		return nil
 	}

@@ -1,3 +1,5 @@
+// Package cli renders results as text, JSON or by a template, and draws progress
+// on a terminal.
 package cli
 
 import (
@@ -6,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"text/template"
+
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 )
 
 // Values of --format.
@@ -44,14 +48,14 @@ func (o *Output) Check(command string) error {
 	}
 	switch {
 	case !known:
-		return UsageError(command, "--format %q is not one of %s", o.Format, strings.Join(o.Kinds, ", "))
+		return exit.UsageError(command, "--format %q is not one of %s", o.Format, strings.Join(o.Kinds, ", "))
 	case o.Format == FormatGoTemplate && o.Template == "":
-		return UsageError(command, "--format go-template needs --template")
+		return exit.UsageError(command, "--format go-template needs --template")
 	case o.Format != FormatGoTemplate && o.Template != "":
-		return UsageError(command, "--template needs --format go-template")
+		return exit.UsageError(command, "--template needs --format go-template")
 	}
 	if _, err := o.parse(); err != nil {
-		return UsageError(command, "--template: %w", err)
+		return exit.UsageError(command, "--template: %w", err)
 	}
 	return nil
 }
@@ -85,7 +89,7 @@ func (o *Output) Render(w io.Writer, v any, text func(io.Writer) error) error {
 			return err
 		}
 		if err := t.Execute(w, generic); err != nil {
-			return &Error{Err: fmt.Errorf("--template: %w", err), Status: Usage, Hint: "print the fields with --format json"}
+			return &exit.Error{Err: fmt.Errorf("--template: %w", err), Status: exit.Usage, Hint: "print the fields with --format json"}
 		}
 		_, err = fmt.Fprintln(w)
 		return err

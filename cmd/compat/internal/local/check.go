@@ -3,21 +3,17 @@ package local
 import (
 	"context"
 	"fmt"
+	"io"
 
-	"github.com/spf13/cobra"
-
-	"github.com/compspec/compat/cmd/compat/internal/cli"
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/hostindex"
 )
 
 // Check is `compat check`. refs may be nil where --ref is not given.
-func Check(refs Fetcher) *cobra.Command {
-	var ref, pull, format string
-	var env []string
-	var opts hostindex.CheckOptions
-	var allowUnknown bool
-	cmd := &cobra.Command{
+func Check(refs Fetcher) *Verb {
+	c := check{refs: refs}
+	return &Verb{
 		Use:   "check [FILE|PROGRAM|--ref REF]",
 		Short: "Answer whether a program will start on this machine, and if not, why",
 		Long: `Answer whether a program will start on this machine, and if not, why exactly and
@@ -34,60 +30,74 @@ Exit status: 0 compatible; 1 incompatible, or unknown without --allow-unknown;
   compat check compat.json --format json
   compat check --ref registry.example/app:compat
   compat check ./app --env LD_LIBRARY_PATH=/opt/lib`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.Env = environ(env)
-			host, err := hostindex.Live()
-			if err != nil {
-				return err
-			}
-			render, ok := reportFormats[format]
-			if !ok {
-				return cli.UsageError(cmd.CommandPath(), "--format %q is none of text, json", format)
-			}
-			var report *hostindex.Report
-			switch {
-			case ref != "" && len(args) > 0:
-				return cli.UsageError(cmd.CommandPath(), "give a file, a program or --ref, one of them")
-			case ref != "":
-				doc, ferr := refs.Fetch(cmd.Context(), ref, pull)
-				if ferr != nil {
-					return ferr
-				}
-				report, err = checkDocument(cmd.Context(), ref, doc.Data, host, opts)
-			case len(args) == 0:
-				report, err = checkArg(cmd.Context(), DefaultFile, host, opts)
-			default:
-				report, err = checkArg(cmd.Context(), args[0], host, opts)
-			}
-			if err != nil {
-				return err
-			}
-			data, err := render(report)
-			if err != nil {
-				return err
-			}
-			if _, err := cmd.OutOrStdout().Write(data); err != nil {
-				return err
-			}
-			if report.Verdict == hostindex.Compatible || report.Verdict == hostindex.Unknown && allowUnknown {
-				return nil
-			}
-			return cli.Exit(cli.No)
-		},
+		MaxArgs: 1,
+		Flags:   c.flags,
+		Run:     c.run,
 	}
-	f := cmd.Flags()
-	f.StringVar(&ref, "ref", "", "check the compat artifact `REF`, or the one attached to the image REF")
-	f.StringVar(&pull, "pull", "missing", "with --ref: get it from the registry if `missing` here, always or never")
-	f.StringVar(&format, "format", "text", "text or json")
-	f.StringArrayVar(&env, "env", nil, "set `KEY=VALUE` in the environment of the program")
-	f.BoolVar(&opts.BindNow, "bind-now", false, "bind all symbols at start, as LD_BIND_NOW does")
-	f.BoolVar(&opts.NoSymbols, "no-symbols", false, "check libraries and versions, not symbols")
-	f.BoolVar(&allowUnknown, "allow-unknown", false, "exit 0 where the verdict is unknown")
-	if refs != nil {
-		refs.AddFlags(f)
+}
+
+type check struct {
+	refs              Fetcher
+	ref, pull, format string
+	env               []string
+	opts              hostindex.CheckOptions
+	allowUnknown      bool
+}
+
+func (c *check) flags(f Flags) {
+	f.StringVar(&c.ref, "ref", "", "check the compat artifact `REF`, or the one attached to the image REF")
+	f.StringVar(&c.pull, "pull", "missing", "with --ref: get it from the registry if `missing` here, always or never")
+	f.StringVar(&c.format, "format", "text", "text or json")
+	f.StringArrayVar(&c.env, "env", nil, "set `KEY=VALUE` in the environment of the program")
+	f.BoolVar(&c.opts.BindNow, "bind-now", false, "bind all symbols at start, as LD_BIND_NOW does")
+	f.BoolVar(&c.opts.NoSymbols, "no-symbols", false, "check libraries and versions, not symbols")
+	f.BoolVar(&c.allowUnknown, "allow-unknown", false, "exit 0 where the verdict is unknown")
+}
+
+func (c *check) run(ctx context.Context, args []string, stdout io.Writer) error {
+	c.opts.Env = environ(c.env)
+	render, ok := reportFormats[c.format]
+	if !ok {
+		return exit.UsageError("compat check", "--format %q is none of text, json", c.format)
 	}
-	return cmd
+	if c.ref != "" && len(args) > 0 {
+		return exit.UsageError("compat check", "give a file, a program or --ref, one of them")
+	}
+	host, err := hostindex.Live()
+	if err != nil {
+		return err
+	}
+	report, err := c.report(ctx, args, host)
+	if err != nil {
+		return err
+	}
+	data, err := render(report)
+	if err != nil {
+		return err
+	}
+	if _, err := stdout.Write(data); err != nil {
+		return err
+	}
+	if report.Verdict == hostindex.Compatible || report.Verdict == hostindex.Unknown && c.allowUnknown {
+		return nil
+	}
+	return exit.With(exit.No)
+}
+
+func (c *check) report(ctx context.Context, args []string, host *hostindex.Index) (*hostindex.Report, error) {
+	switch {
+	case c.ref != "" && c.refs == nil:
+		return nil, ErrNeedsRegistry
+	case c.ref != "":
+		doc, err := c.refs.Fetch(ctx, c.ref, c.pull)
+		if err != nil {
+			return nil, err
+		}
+		return checkDocument(ctx, c.ref, doc.Data, host, c.opts)
+	case len(args) == 0:
+		return checkArg(ctx, DefaultFile, host, c.opts)
+	}
+	return checkArg(ctx, args[0], host, c.opts)
 }
 
 func checkArg(ctx context.Context, arg string, host *hostindex.Index, opts hostindex.CheckOptions) (*hostindex.Report, error) {
@@ -99,7 +109,7 @@ func checkArg(ctx context.Context, arg string, host *hostindex.Index, opts hosti
 		return checkDocument(ctx, arg, data, host, opts)
 	}
 	if arg == DefaultFile && !exists(arg) {
-		return nil, cli.WithHint(fmt.Errorf("%w: %s", artifact.ErrNotFound, arg), "make it with `compat gen PROGRAM --out compat.json`, or name a program")
+		return nil, exit.WithHint(fmt.Errorf("%w: %s", artifact.ErrNotFound, arg), "make it with `compat gen PROGRAM --out compat.json`, or name a program")
 	}
 	paths, err := artifact.FindTargets(ctx, []string{arg}, opts.Env)
 	if err != nil {

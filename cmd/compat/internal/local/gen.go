@@ -2,20 +2,18 @@ package local
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 
-	"github.com/spf13/cobra"
-
-	"github.com/compspec/compat/cmd/compat/internal/cli"
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
 )
 
 // Gen is `compat gen`.
-func Gen() *cobra.Command {
-	var out, format string
-	var bundle []string
-	var noSymbols, noCache, pretty bool
-	cmd := &cobra.Command{
+func Gen() *Verb {
+	var g gen
+	return &Verb{
 		Use:   "gen TARGET...",
 		Short: "State what programs need from a machine",
 		Long: `State what programs need from a machine, as a spec in JSON.
@@ -34,56 +32,65 @@ ELF file nor a script; 6 a file cannot be read or written.`,
   compat gen xz --out compat.json       # the file that push and check take by default
   compat gen ./bin --bundle ./lib       # libraries of ./lib travel along
   compat gen lmp --format text          # what it asks of a host, for people`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts := artifact.GenerateOptions{Targets: args, Env: environ(nil), NoSymbols: noSymbols}
-			for _, b := range bundle {
-				if b == "none" {
-					opts.NoBundle = true
-				} else {
-					opts.Bundle = append(opts.Bundle, b)
-				}
-			}
-			if opts.NoBundle && len(opts.Bundle) > 0 {
-				return cli.UsageError(cmd.CommandPath(), "--bundle none cannot go with other directories")
-			}
-			render, ok := specFormats[format]
-			if !ok {
-				return cli.UsageError(cmd.CommandPath(), "--format %q is none of json, text, attributes", format)
-			}
-			enc := artifact.NewEncoder()
-			opts.Digests = digestCache(noCache)
-			defer opts.Digests.Close()
-			spec, err := artifact.Generate(cmd.Context(), opts)
-			if err != nil {
-				return err
-			}
-			data, err := render(enc, spec)
-			if err != nil {
-				return err
-			}
-			if pretty && format == "json" {
-				if data, err = indent(data); err != nil {
-					return err
-				}
-			}
-			return writeOut(cmd, out, data)
-		},
+		MinArgs: 1, MaxArgs: -1,
+		Flags: g.flags,
+		Run:   g.run,
 	}
-	f := cmd.Flags()
-	f.StringVarP(&out, "out", "o", "", "write to `FILE` instead of standard output")
-	f.StringVar(&format, "format", "json", "json, text (a summary) or attributes (the first format)")
-	f.StringArrayVar(&bundle, "bundle", nil, "objects below `DIR` travel with the program; \"none\": nothing does but the targets")
-	f.BoolVar(&noSymbols, "no-symbols", false, "leave out the symbols of travelling objects")
-	f.BoolVar(&noCache, "no-cache", false, "hash every file, remember no digests")
-	f.BoolVar(&pretty, "pretty", false, "indent the JSON")
-	return cmd
 }
 
-var specFormats = map[string]func(*artifact.Encoder, *artifact.Spec) ([]byte, error){
-	"json": (*artifact.Encoder).Encode,
-	"text": func(_ *artifact.Encoder, s *artifact.Spec) ([]byte, error) { return specText(s) },
-	"attributes": func(_ *artifact.Encoder, s *artifact.Spec) ([]byte, error) {
+type gen struct {
+	out, format                string
+	bundle                     []string
+	noSymbols, noCache, pretty bool
+}
+
+func (g *gen) flags(f Flags) {
+	f.StringVarP(&g.out, "out", "o", "", "write to `FILE` instead of standard output")
+	f.StringVar(&g.format, "format", "json", "json, text (a summary) or attributes (the first format)")
+	f.StringArrayVar(&g.bundle, "bundle", nil, "objects below `DIR` travel with the program; \"none\": nothing does but the targets")
+	f.BoolVar(&g.noSymbols, "no-symbols", false, "leave out the symbols of travelling objects")
+	f.BoolVar(&g.noCache, "no-cache", false, "hash every file, remember no digests")
+	f.BoolVar(&g.pretty, "pretty", false, "indent the JSON")
+}
+
+func (g *gen) run(ctx context.Context, targets []string, stdout io.Writer) error {
+	opts := artifact.GenerateOptions{Targets: targets, Env: environ(nil), NoSymbols: g.noSymbols}
+	for _, b := range g.bundle {
+		if b == "none" {
+			opts.NoBundle = true
+		} else {
+			opts.Bundle = append(opts.Bundle, b)
+		}
+	}
+	if opts.NoBundle && len(opts.Bundle) > 0 {
+		return exit.UsageError("compat gen", "--bundle none cannot go with other directories")
+	}
+	render, ok := specFormats[g.format]
+	if !ok {
+		return exit.UsageError("compat gen", "--format %q is none of json, text, attributes", g.format)
+	}
+	opts.Digests = digestCache(g.noCache)
+	defer opts.Digests.Close()
+	spec, err := artifact.Generate(ctx, opts)
+	if err != nil {
+		return err
+	}
+	data, err := render(spec)
+	if err != nil {
+		return err
+	}
+	if g.pretty && g.format == "json" {
+		if data, err = indent(data); err != nil {
+			return err
+		}
+	}
+	return writeOut(stdout, g.out, data)
+}
+
+var specFormats = map[string]func(*artifact.Spec) ([]byte, error){
+	"json": artifact.Encode,
+	"text": specText,
+	"attributes": func(s *artifact.Spec) ([]byte, error) {
 		a, err := artifact.ToAttributes(s)
 		if err != nil {
 			return nil, err

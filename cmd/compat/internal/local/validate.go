@@ -3,17 +3,16 @@ package local
 import (
 	"context"
 	"fmt"
+	"io"
 
-	"github.com/spf13/cobra"
-
-	"github.com/compspec/compat/cmd/compat/internal/cli"
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
 )
 
 // Validate is `compat validate`. refs may be nil where only files are given.
-func Validate(refs Fetcher) *cobra.Command {
-	var ref, pull string
-	cmd := &cobra.Command{
+func Validate(refs Fetcher) *Verb {
+	v := validate{refs: refs}
+	return &Verb{
 		Use:   "validate [FILE|REF]",
 		Short: "Check a document against its schema",
 		Long: `Check a document against its schema, and an artifact's digests too.
@@ -26,37 +25,42 @@ authorisation; 5 invalid, with the place of the fault.`,
 		Example: `  compat validate
   compat validate spec.json
   compat validate registry.example/app:compat`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			name := DefaultFile
-			switch {
-			case ref != "" && len(args) > 0:
-				return cli.UsageError(cmd.CommandPath(), "give a file or --ref, one of them")
-			case len(args) > 0:
-				name = args[0]
-			}
-			data, mediaType, err := loadForValidation(cmd.Context(), refs, name, ref, pull)
-			if err != nil {
-				return err
-			}
-			if ref != "" {
-				name = ref
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Valid %s (%s, %d bytes)\n", name, mediaType, len(data))
-			return err
-		},
+		MaxArgs: 1,
+		Flags:   v.flags,
+		Run:     v.run,
 	}
-	f := cmd.Flags()
-	f.StringVar(&ref, "ref", "", "validate the artifact `REF`, or the one attached to the image REF")
-	f.StringVar(&pull, "pull", "missing", "with a REF: get it from the registry if `missing` here, always or never")
-	if refs != nil {
-		refs.AddFlags(f)
-	}
-	return cmd
 }
 
-func loadForValidation(ctx context.Context, refs Fetcher, name, ref, pull string) ([]byte, string, error) {
-	if ref == "" {
+type validate struct {
+	refs      Fetcher
+	ref, pull string
+}
+
+func (v *validate) flags(f Flags) {
+	f.StringVar(&v.ref, "ref", "", "validate the artifact `REF`, or the one attached to the image REF")
+	f.StringVar(&v.pull, "pull", "missing", "with a REF: get it from the registry if `missing` here, always or never")
+}
+
+func (v *validate) run(ctx context.Context, args []string, stdout io.Writer) error {
+	name := DefaultFile
+	switch {
+	case v.ref != "" && len(args) > 0:
+		return exit.UsageError("compat validate", "give a file or --ref, one of them")
+	case v.ref != "":
+		name = v.ref
+	case len(args) > 0:
+		name = args[0]
+	}
+	data, mediaType, err := v.load(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "Valid %s (%s, %d bytes)\n", name, mediaType, len(data))
+	return err
+}
+
+func (v *validate) load(ctx context.Context, name string) ([]byte, string, error) {
+	if v.ref == "" {
 		data, ok, err := readDocument(name)
 		if err != nil {
 			return nil, "", err
@@ -68,15 +72,17 @@ func loadForValidation(ctx context.Context, refs Fetcher, name, ref, pull string
 		if exists(name) {
 			return nil, "", fmt.Errorf("%w: %s is no JSON document", artifact.ErrInvalid, name)
 		}
-		if refs == nil || name == DefaultFile {
-			return nil, "", cli.WithHint(fmt.Errorf("%w: %s", artifact.ErrNotFound, name), "make it with `compat gen PROGRAM --out compat.json`, or name a file or reference")
+		if name == DefaultFile {
+			return nil, "", exit.WithHint(fmt.Errorf("%w: %s", artifact.ErrNotFound, name), "make it with `compat gen PROGRAM --out compat.json`, or name a file or reference")
 		}
-		ref = name
 	}
-	doc, err := refs.Fetch(ctx, ref, pull)
+	if v.refs == nil {
+		return nil, "", ErrNeedsRegistry
+	}
+	doc, err := v.refs.Fetch(ctx, name, v.pull)
 	if err != nil {
 		return nil, "", err
 	}
-	mediaType, err := detect(ref, doc.Data)
+	mediaType, err := detect(name, doc.Data)
 	return doc.Data, mediaType, err
 }

@@ -1,9 +1,8 @@
-// Package cli is what the verbs share: errors with a hint and an exit status,
-// rendering of results, and progress on a terminal.
+// Package exit maps errors to what the user reads and to the exit status, once.
 //
-// It reaches no registry and no network, and imports nothing that does, so
-// that a verb which works on local files does not pay for their start-up.
-package cli
+// It imports nothing that talks to a network, so that a verb which works on
+// local files does not pay for the start-up of such packages.
+package exit
 
 import (
 	"context"
@@ -50,9 +49,9 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Exit returns an error that ends the process with status and prints nothing:
+// With returns an error that ends the process with status and prints nothing:
 // what there is to say was said on stdout.
-func Exit(status int) error { return &Error{Status: status} }
+func With(status int) error { return &Error{Status: status} }
 
 // UsageError returns an error with exit status 2. Its hint is the verb's help.
 func UsageError(command, format string, args ...any) error {

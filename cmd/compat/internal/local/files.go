@@ -1,0 +1,45 @@
+package local
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path"
+
+	"github.com/compspec/compat/pkg/artifact"
+)
+
+// environ is the part of the environment that decides where programs and
+// libraries are found, with assignments KEY=VALUE on top.
+func environ(assignments []string) map[string]string {
+	return artifact.Environ(append(os.Environ(), assignments...))
+}
+
+// digestCache opens the user's cache of digests; without one, files are
+// hashed each time.
+func digestCache(off bool) *artifact.DigestCache {
+	if off {
+		return nil
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return nil
+	}
+	c, err := artifact.OpenDigestCache(path.Join(dir, "compat"))
+	if err != nil {
+		return nil
+	}
+	return c
+}
+
+// writeOut writes to the file, or to standard output where it is "" or "-".
+func writeOut(stdout io.Writer, name string, data []byte) error {
+	if name == "" || name == "-" {
+		_, err := stdout.Write(data)
+		return err
+	}
+	if err := artifact.WriteFile(name, data, 0o666, false); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+// Package local holds the verbs that work on this machine alone: gen, check,
+// validate and version. It imports nothing that talks to registries, and no
+// command-line library: starting a process with those takes longer than the
+// whole of `compat gen` may. Package main makes commands of the verbs, and
+// package early runs them before the rest of the process has started.
+package local
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// Verb is one verb and the values of its flags: it is run once.
+type Verb struct {
+	Use              string // "gen TARGET..."
+	Short            string // one line
+	Long             string // with the exit statuses at the end
+	Example          string
+	MinArgs, MaxArgs int // MaxArgs below 0 is any number
+	// Flags declares the flags; nil: there are none.
+	Flags func(Flags)
+	// Run writes the result to stdout.
+	Run func(ctx context.Context, args []string, stdout io.Writer) error
+}
+
+// Flags is the part of a flag set that verbs use. A *pflag.FlagSet is one.
+type Flags interface {
+	StringVar(p *string, name, value, usage string)
+	StringVarP(p *string, name, shorthand, value, usage string)
+	StringArrayVar(p *[]string, name string, value []string, usage string)
+	BoolVar(p *bool, name string, value bool, usage string)
+}
+
+// Document is what a reference leads to.
+type Document struct {
+	Data      []byte
+	MediaType string
+}
+
+// Fetcher gets documents by reference. A verb that is given none knows no
+// references: what would need one ends in ErrNeedsRegistry.
+type Fetcher interface {
+	Fetch(ctx context.Context, ref, pull string) (Document, error)
+}
+
+// ErrNeedsRegistry says that an argument can only be a reference.
+var ErrNeedsRegistry = errors.New("a reference needs a registry or the local store")
