@@ -54,7 +54,7 @@ any OCI registry, and answers offline whether the program will start here.`,
 		newLocalOrRemote(docs, local.Validate),
 		newLogin(),
 		newLogout(),
-		newLocal(local.Version()),
+		newVersion(),
 	)
 	for _, cmd := range root.Commands() {
 		usageArgs(cmd)

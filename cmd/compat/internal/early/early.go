@@ -14,9 +14,7 @@ package early
 import (
 	"context"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 )
 
 func init() {
@@ -24,10 +22,8 @@ func init() {
 	if strings.HasSuffix(os.Args[0], ".test") {
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status, done := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if done {
+	warm()
+	if status, done := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); done {
 		os.Exit(status)
 	}
 }

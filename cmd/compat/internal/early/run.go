@@ -45,8 +45,6 @@ func verbNamed(name string) *local.Verb {
 		return local.Check(nil)
 	case "validate":
 		return local.Validate(nil)
-	case "version":
-		return local.Version()
 	}
 	return nil
 }

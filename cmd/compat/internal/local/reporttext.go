@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/compspec/compat/pkg/hostindex"
 )
@@ -61,15 +60,15 @@ func findingText(b *bytes.Buffer, f hostindex.Finding) {
 	fmt.Fprintf(b, "  %s: %s\n", f.Severity, f.Explanation)
 	if len(f.Searched) > 0 {
 		fmt.Fprintf(b, "    searched:\n")
-		w := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
+		var t table
 		for _, p := range f.Searched {
 			source := p.Source
 			if p.Owner != "" {
 				source += " of " + path.Base(p.Owner)
 			}
-			fmt.Fprintf(w, "      %s\t%s\t%s\n", source, p.Path, p.Result)
+			t.row(source, p.Path, p.Result)
 		}
-		w.Flush()
+		t.write(b, "      ")
 	}
 	fmt.Fprintf(b, "    remedy: %s\n", f.Remedy)
 }

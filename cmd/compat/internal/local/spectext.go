@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/compspec/compat/pkg/artifact"
 )
@@ -12,45 +11,45 @@ import (
 // specText sums a spec up for people.
 func specText(s *artifact.Spec) ([]byte, error) {
 	var b bytes.Buffer
-	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	var head, host, along, missing table
 	for _, p := range s.Programs {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", p.Kind, p.Path, p.Script)
+		head.row(p.Kind, p.Path, p.Script)
 	}
 	r := s.Requirements
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, value)
+	for _, fact := range [][2]string{
+		{"platform", s.Platform.OS + "/" + s.Platform.Architecture},
+		{"interpreter", strings.Join(r.Interpreters, ", ")},
+		{"glibc", orNewer(r.Glibc)},
+		{"CPU", r.ISA},
+		{"kernel", orNewer(r.Kernel)},
+	} {
+		if fact[1] != "" {
+			head.row(fact[0], fact[1])
 		}
 	}
-	row("platform", s.Platform.OS+"/"+s.Platform.Architecture)
-	row("interpreter", strings.Join(r.Interpreters, ", "))
-	row("glibc", orNewer(r.Glibc))
-	row("CPU", r.ISA)
-	row("kernel", orNewer(r.Kernel))
-	w.Flush()
-	if len(r.Libraries) > 0 {
-		fmt.Fprintf(&b, "\nasked of the host:\n")
-		for _, l := range r.Libraries {
-			fmt.Fprintf(w, "  %s\t%s\n", l.Soname, strings.Join(l.Versions, " "))
-		}
-		w.Flush()
+	for _, l := range r.Libraries {
+		host.row(l.Soname, strings.Join(l.Versions, " "))
 	}
-	heading := "\ntravels along:\n"
 	for _, o := range s.Objects {
 		if o.Travels {
-			fmt.Fprintf(w, "%s  %s\t%d bytes\t%s\n", heading, o.Path, o.Size, o.Digest)
-			heading = ""
+			along.row(o.Path, fmt.Sprintf("%d bytes", o.Size), o.Digest)
 		}
 	}
-	w.Flush()
-	heading = "\nnot found on this machine:\n"
 	for _, n := range s.Needs {
 		if n.To == "" && n.Kind != "auxiliary" {
-			fmt.Fprintf(w, "%s  %s\tneeded by %s\t%s\n", heading, n.Name, n.From, n.Error)
-			heading = ""
+			missing.row(n.Name, "needed by "+n.From, n.Error)
 		}
 	}
-	w.Flush()
+	head.write(&b, "")
+	for _, part := range []struct {
+		title string
+		table
+	}{{"asked of the host", host}, {"travels along", along}, {"not found on this machine", missing}} {
+		if len(part.rows) > 0 {
+			fmt.Fprintf(&b, "\n%s:\n", part.title)
+			part.write(&b, "  ")
+		}
+	}
 	return b.Bytes(), nil
 }
 

@@ -1,5 +1,5 @@
-// Package local holds the verbs that work on this machine alone: gen, check,
-// validate and version. It imports nothing that talks to registries, and no
+// Package local holds the verbs that work on this machine alone: gen, check
+// and validate. It imports nothing that talks to registries, and no
 // command-line library: starting a process with those takes longer than the
 // whole of `compat gen` may. Package main makes commands of the verbs, and
 // package early runs them before the rest of the process has started.

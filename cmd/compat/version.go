@@ -1,23 +1,23 @@
-package local
+package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/spf13/cobra"
 )
 
-// Version is `compat version`.
-func Version() *Verb {
-	return &Verb{
+func newVersion() *cobra.Command {
+	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of compat",
 		Long: `Print the version of compat, the revision it was built from, and the platform.
 
 Exit status: 0 done; 2 usage.`,
 		Example: "  compat version",
-		Run: func(_ context.Context, _ []string, stdout io.Writer) error {
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			version, revision := "devel", ""
 			if info, ok := debug.ReadBuildInfo(); ok {
 				if v := info.Main.Version; v != "" && v != "(devel)" {
@@ -29,7 +29,7 @@ Exit status: 0 done; 2 usage.`,
 					}
 				}
 			}
-			_, err := fmt.Fprintf(stdout, "compat %s%s %s/%s %s\n", version, revision, runtime.GOOS, runtime.GOARCH, runtime.Version())
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "compat %s%s %s/%s %s\n", version, revision, runtime.GOOS, runtime.GOARCH, runtime.Version())
 			return err
 		},
 	}
