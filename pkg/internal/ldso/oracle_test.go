@@ -1,6 +1,7 @@
 package ldso
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,8 +53,10 @@ func loadedPaths(l []loadertest.Loaded) string {
 // lazy and under immediate binding.
 func TestCasesAgainstLoader(t *testing.T) {
 	agree, total := 0, 0
+	var table []string
 	for _, c := range loadertest.Build(t).All() {
 		total++
+		row := c.Name
 		ok := t.Run(c.Name, func(t *testing.T) {
 			for _, now := range []bool{false, true} {
 				m := liveMachine(t, c.Dir)
@@ -64,6 +67,7 @@ func TestCasesAgainstLoader(t *testing.T) {
 					e := c.Exec(now)
 					want = e.ExecErr == nil && e.Signal == 0
 				}
+				row += fmt.Sprintf("\tpredicted %t\tloader %t", starts(r), want)
 				if starts(r) != want {
 					t.Errorf("now=%t: predicted %t, but the loader says %t (status %d, %v): %s\nproblems: %+v",
 						now, starts(r), want, first.Status, first.ExecErr, first.Stderr, r.Problems)
@@ -82,7 +86,13 @@ func TestCasesAgainstLoader(t *testing.T) {
 		})
 		if ok {
 			agree++
+		} else {
+			row += "\tDIFFERS"
 		}
+		table = append(table, row)
+	}
+	for _, row := range table { // case, then under lazy and under immediate binding
+		t.Log(row)
 	}
 	t.Logf("%d of %d cases agree with the real loader", agree, total)
 }
