@@ -20,6 +20,7 @@ func TestBadSchemas(t *testing.T) {
 		{`{"enum":[]}`, "enum: want a list of values"},
 		{`{"enum":[1],"const":1}`, "const: enum and const together"},
 		{`{"pattern":1}`, "pattern: want a string"},
+		{`{"pattern":"("}`, "pattern: not of the form that this validator knows: ^, characters and classes with counts, perhaps $"},
 		{`{"minLength":-1}`, "minLength: want a whole number, 0 or above"},
 		{`{"minimum":"1"}`, "minimum: want a number"},
 		{`{"uniqueItems":1}`, "uniqueItems: want a boolean"},
@@ -39,17 +40,35 @@ func TestBadSchemas(t *testing.T) {
 	}
 }
 
-func TestBadPatternIsAnError(t *testing.T) {
-	s, err := Compile([]byte(`{"pattern":"("}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Validate([]byte(`"x"`)); !strings.HasPrefix(text(err), "schema: pattern: ") {
-		t.Errorf("got %v", err)
+// TestMostSchemas: rules have numbers of 16 bits.
+func TestMostSchemas(t *testing.T) {
+	for n, want := range map[int]string{maxRules - 1: "", maxRules: "anyOf: more than 65535 schemas in one"} {
+		list := strings.TrimSuffix(strings.Repeat(`{"minLength":1},`, n), ",")
+		if _, err := Compile([]byte(`{"anyOf":[` + list + `]}`)); text(err) != want {
+			t.Errorf("%d schemas and the root: got %v, want %q", n, err, want)
+		}
 	}
 }
 
-// TestSimplePatterns: these are the patterns that must not need a regexp.
+// TestSharedRules: rules are shared only if they say the same.
+func TestSharedRules(t *testing.T) {
+	s, err := Compile([]byte(`{"properties":{"a":{"type":"string"},"b":{"type":"string","minLength":2},"c":{"$ref":"#/$defs/d"},
+"e":{"$ref":"#/$defs/d","maximum":1},"f":{"type":"string"},"g":{"const":[1,{"x":"]"}]}},"$defs":{"d":{"type":"integer"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := func(name string) ruleID { return s.rules[rootRule].property([]byte(name)) }
+	if rule("a") != rule("f") || rule("a") == rule("b") || rule("c") == rule("e") || rule("d") != noRule {
+		t.Errorf("rules %+v", s.rules)
+	}
+	err = s.Validate([]byte(`{"a":1,"b":"x","c":1.5,"e":2,"f":"","g":{}}`))
+	if want := `/a: want a string, have a number; /b: want 2 characters or more, have 1; /c: want an integer, have 1.5; ` +
+		`/e: want 1 or below, have 2; /g: want [1,{"x":"]"}], have an object`; text(err) != want {
+		t.Errorf(" got %v\nwant %s", err, want)
+	}
+}
+
+// TestSimplePatterns: these are the patterns that the matcher knows.
 func TestSimplePatterns(t *testing.T) {
 	for pattern, simple := range map[string]bool{
 		`^sha256:[0-9a-f]{64}$`: true, `^/`: true, `^[a-z][a-z0-9._-]*$`: true, `^GLIBC_[0-9]+\.[0-9]+$`: true,
@@ -57,8 +76,8 @@ func TestSimplePatterns(t *testing.T) {
 		`^a*a$`: false, `^a*b?a$`: false, `^a+?$`: false, `^a{1001}$`: false, `^a{,2}$`: false, `^[[:alpha:]]$`: false,
 		`^\d$`: false, `^[\d]$`: false, `^é$`: false, `^a^$`: false, `^[b-a]$`: false, `^[a`: false, `^a{2`: false,
 	} {
-		if p := newPattern(pattern); (p.slow == nil) != simple {
-			t.Errorf("%s: simple is %v, want %v", pattern, p.slow == nil, simple)
+		if _, err := newPattern(pattern); (err == nil) != simple {
+			t.Errorf("%s: %v, want simple: %v", pattern, err, simple)
 		}
 	}
 }
@@ -72,15 +91,15 @@ func FuzzPattern(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, source, text string) {
-		p := newPattern(source)
-		if p.slow != nil {
+		p, err := newPattern(source)
+		if err != nil {
 			return
 		}
 		re, err := regexp.Compile(source)
 		if err != nil {
 			t.Fatalf("%q is simple, but regexp says %v", source, err)
 		}
-		if got, _ := p.match([]byte(text)); got != re.MatchString(text) {
+		if got := p.match([]byte(text)); got != re.MatchString(text) {
 			t.Errorf("%q on %q: %v, regexp says %v", source, text, got, !got)
 		}
 	})

@@ -2,39 +2,22 @@ package schemas
 
 import (
 	"encoding/json"
-	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
 )
 
-// rules yields every rule of a schema once.
-func (s *Schema) rules() iter.Seq[*rule] {
-	seen := map[*rule]bool{}
-	var walk func(r *rule)
-	walk = func(r *rule) {
-		if r == nil || seen[r] {
-			return
-		}
-		seen[r] = true
-		for _, sub := range r.props {
-			walk(sub)
-		}
-		for _, sub := range append([]*rule{r.additional, r.items, r.ref}, append(r.anyOf, r.oneOf...)...) {
-			walk(sub)
-		}
-	}
-	walk(s.root)
-	return maps.Keys(seen)
+// generator makes documents: mostly valid ones from a rule, and mutations.
+type generator struct {
+	*rand.Rand
+	rules []rule
 }
 
-// generator makes documents: mostly valid ones from a rule, and mutations.
-type generator struct{ *rand.Rand }
-
-func (g *generator) value(r *rule, depth int) any {
+func (g *generator) value(id ruleID, depth int) any {
+	r := &g.rules[id]
 	switch {
-	case r.ref != nil && r.types == 0:
+	case r.ref != noRule && r.types == 0:
 		return g.value(r.ref, depth)
 	case r.anyOf != nil:
 		return g.value(r.anyOf[g.IntN(len(r.anyOf))], depth)
@@ -100,7 +83,7 @@ func (g *generator) text(r *rule) string {
 			}
 		}
 	}
-	for b.Len() < r.minLength {
+	for r.length != nil && b.Len() < r.length.min {
 		b.WriteString("x")
 	}
 	return b.String()
@@ -108,12 +91,16 @@ func (g *generator) text(r *rule) string {
 
 func (g *generator) array(r *rule, depth int) any {
 	out := []any{}
-	count := r.minItems
+	bounds := span{0, noLimit}
+	if r.count != nil {
+		bounds = *r.count
+	}
+	count := bounds.min
 	if depth < 6 {
-		count = min(count+g.IntN(3), r.maxItems)
+		count = min(count+g.IntN(3), bounds.max)
 	}
 	for range count {
-		if r.items != nil {
+		if r.items != noRule {
 			out = append(out, g.value(r.items, depth+1))
 		} else {
 			out = append(out, g.anything())
@@ -124,12 +111,12 @@ func (g *generator) array(r *rule, depth int) any {
 
 func (g *generator) object(r *rule, depth int) any {
 	out := map[string]any{}
-	for _, name := range slices.Sorted(maps.Keys(r.props)) {
-		if slices.Contains(r.required, name) || depth < 6 && g.IntN(3) == 0 && !r.props[name].reject {
-			out[name] = g.value(r.props[name], depth+1)
+	for _, p := range r.props {
+		if slices.Contains(r.required, p.name) || depth < 6 && g.IntN(3) == 0 && !g.rules[p.rule].reject {
+			out[p.name] = g.value(p.rule, depth+1)
 		}
 	}
-	if r.additional != nil && !r.additional.reject && depth < 6 {
+	if r.additional != noRule && !g.rules[r.additional].reject && depth < 6 {
 		out["other"] = g.value(r.additional, depth+1)
 	}
 	return out

@@ -66,16 +66,8 @@ func agree(tb testing.TB, ours *Schema, theirs *jsonschema.Schema, doc []byte) (
 func TestEmbeddedSchemasCompile(t *testing.T) {
 	for _, name := range Names() {
 		oracle(t, Source(name))
-		s, err := Load(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for r := range s.rules() {
-			if r.pattern != nil {
-				if _, err := r.pattern.match(nil); err != nil {
-					t.Errorf("%s: pattern %s: %v", name, r.pattern.source, err)
-				}
-			}
+		if _, err := Load(name); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -94,10 +86,10 @@ func TestAgreesWithOracle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g := &generator{rand.New(rand.NewPCG(1, 2))}
+			g := &generator{rand.New(rand.NewPCG(1, 2)), ours.rules}
 			valid, invalid := 0, 0
 			for range 400 {
-				doc := g.value(ours.root, 0)
+				doc := g.value(rootRule, 0)
 				if g.IntN(8) == 0 {
 					doc = g.anything()
 				}
@@ -134,9 +126,9 @@ func FuzzValidate(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	g := &generator{rand.New(rand.NewPCG(3, 4))}
+	g := &generator{rand.New(rand.NewPCG(3, 4)), ours.rules}
 	for range 50 {
-		text, _ := json.Marshal(g.mutate(g.value(ours.root, 0)))
+		text, _ := json.Marshal(g.mutate(g.value(rootRule, 0)))
 		f.Add(text)
 	}
 	for _, c := range badTexts {

@@ -11,41 +11,13 @@ import (
 const (
 	maxSize  = 64 << 20 // bytes
 	maxDepth = 100      // nested arrays and objects
-	maxNodes = 8 << 20  // values and object keys; a node takes 20 bytes, so 160 MiB at most
+	maxNodes = 8 << 20  // values and object keys; a node takes 8 bytes, so 64 MiB at most
 )
-
-type kind uint8
-
-const (
-	kindNull kind = iota
-	kindBool
-	kindNumber
-	kindString
-	kindArray
-	kindObject
-)
-
-// node is one value or object key. The nodes of a document lie in document
-// order: the children of node i start at i+1, and an object's alternate between
-// key and value.
-type node struct {
-	kind       kind
-	escaped    bool   // a string with backslash escapes
-	start, end uint32 // bytes of the value; of a string, what is between its quotes
-	next       uint32 // the node after this value and all that it holds
-	count      uint32 // elements of an array, members of an object
-}
-
-// document is a text with the positions of its values.
-type document struct {
-	text  []byte
-	nodes []node
-}
 
 type parser struct {
 	document
 	pos  int
-	keys [][]byte // keys of the objects that are open, innermost last
+	keys [][]byte // scratch: those of the object that ends
 }
 
 // parse reads a text that is exactly one JSON value. Every error is a
@@ -54,7 +26,7 @@ func parse(text []byte) (*document, error) {
 	if len(text) > maxSize {
 		return nil, &SyntaxError{maxSize, "longer than 64 MiB", true}
 	}
-	p := &parser{document: document{text: text}}
+	p := &parser{document: document{text: text}, keys: make([][]byte, 0, 32)}
 	// Each node follows one of these, or is the first: counting is faster than
 	// growing. (Those inside strings only make it too much.)
 	most := 1
@@ -118,7 +90,7 @@ func (p *parser) leaf(k kind, start int) error {
 	if len(p.nodes) >= maxNodes {
 		return p.refuse("too many values")
 	}
-	p.nodes = append(p.nodes, node{kind: k, start: uint32(start), end: uint32(p.pos), next: uint32(len(p.nodes) + 1)})
+	p.nodes = append(p.nodes, node{uint32(k)<<kindShift | uint32(start), uint32(p.pos)})
 	return nil
 }
 
@@ -140,12 +112,10 @@ func (p *parser) value(depth int) error {
 			return err
 		}
 		p.pos++
-		count, err := fill(depth + 1)
-		if err != nil {
+		if err := fill(depth + 1); err != nil {
 			return err
 		}
-		n := &p.nodes[i]
-		n.end, n.next, n.count = uint32(p.pos), uint32(len(p.nodes)), uint32(count)
+		p.nodes[i].tail = uint32(len(p.nodes))
 		return nil
 	case c == 't':
 		return p.word("true", kindBool)
@@ -172,75 +142,76 @@ func (p *parser) word(w string, k kind) error {
 	return p.leaf(k, p.pos-len(w))
 }
 
-func (p *parser) array(depth int) (count int, err error) {
+func (p *parser) array(depth int) error {
 	if p.space(); p.peek() == ']' {
 		p.pos++
-		return 0, nil
+		return nil
 	}
 	for {
 		p.space()
 		if err := p.value(depth); err != nil {
-			return 0, err
+			return err
 		}
-		count++
 		p.space()
 		switch p.peek() {
 		case ',':
 			p.pos++
 		case ']':
 			p.pos++
-			return count, nil
+			return nil
 		default:
-			return 0, p.fail("want , or ] in an array")
+			return p.fail("want , or ] in an array")
 		}
 	}
 }
 
-func (p *parser) object(depth int) (count int, err error) {
+func (p *parser) object(depth int) error {
 	if p.space(); p.peek() == '}' {
 		p.pos++
-		return 0, nil
+		return nil
 	}
-	first := len(p.keys)
+	first := uint32(len(p.nodes))
 	for {
 		p.space()
 		if p.peek() != '"' {
-			return 0, p.fail("want a key in quotes")
+			return p.fail("want a key in quotes")
 		}
-		i := uint32(len(p.nodes))
 		if err := p.string(); err != nil {
-			return 0, err
+			return err
 		}
-		p.keys = append(p.keys, p.stringAt(i))
 		p.space()
 		if p.peek() != ':' {
-			return 0, p.fail("want : after a key")
+			return p.fail("want : after a key")
 		}
 		p.pos++
 		p.space()
 		if err := p.value(depth); err != nil {
-			return 0, err
+			return err
 		}
-		count++
 		p.space()
 		switch p.peek() {
 		case ',':
 			p.pos++
 		case '}':
 			p.pos++
-			if duplicates(p.keys[first:]) {
-				return 0, p.refuse("an object with two equal keys")
+			if p.duplicates(first) {
+				return p.refuse("an object with two equal keys")
 			}
-			p.keys = p.keys[:first]
-			return count, nil
+			return nil
 		default:
-			return 0, p.fail("want , or } in an object")
+			return p.fail("want , or } in an object")
 		}
 	}
 }
 
-// duplicates may change the order of keys.
-func duplicates(keys [][]byte) bool {
+// duplicates says whether two keys are equal of the object that ends here and
+// whose first key is node first.
+func (p *parser) duplicates(first uint32) bool {
+	keys := p.keys[:0]
+	for k := first; k < uint32(len(p.nodes)); k = p.next(k + 1) {
+		keys = append(keys, p.stringAt(k))
+	}
+	p.keys = keys
 	if len(keys) > 24 { // from here on sorting is faster than all pairs; a map would cost a hostile object's size again
 		slices.SortFunc(keys, bytes.Compare)
 		for i := range keys[1:] {

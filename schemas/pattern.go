@@ -1,20 +1,19 @@
 package schemas
 
 import (
-	"regexp"
+	"errors"
 	"strconv"
 	"strings"
-	"sync"
 )
 
-// pattern is the `pattern` keyword. Most of ours are like ^sha256:[0-9a-f]{64}$:
-// a sequence of ASCII characters and classes with counts, which is matched
-// directly, without compiling a regexp (tens of microseconds each).
+// pattern is the `pattern` keyword, of the form that ours have, such as
+// ^sha256:[0-9a-f]{64}$: a sequence of ASCII characters and classes with counts,
+// matched directly. Package regexp would be initialized in every process, and
+// compile each pattern for tens of microseconds.
 type pattern struct {
 	source string
 	atoms  []atom
-	open   bool                           // simple, without $: the text may go on
-	slow   func() (*regexp.Regexp, error) // all other patterns, compiled when first reached
+	open   bool // without $: the text may go on
 }
 
 // atom is a set of ASCII characters, at least min and at most max of them.
@@ -29,36 +28,26 @@ func (a *atom) has(c byte) bool { return c < 128 && a.set[c>>6]&(1<<(c&63)) != 0
 
 func (a *atom) add(c byte) { a.set[c>>6] |= 1 << (c & 63) }
 
-func newPattern(source string) *pattern {
+func newPattern(source string) (*pattern, error) {
 	p := &pattern{source: source}
 	if !p.simple() {
-		p.atoms = nil
-		p.slow = sync.OnceValues(func() (*regexp.Regexp, error) { return regexp.Compile(source) })
+		return nil, errors.New("not of the form that this validator knows: ^, characters and classes with counts, perhaps $")
 	}
-	return p
+	return p, nil
 }
 
-// match says whether the pattern matches; the error is that of a pattern that
-// is no regular expression.
-func (p *pattern) match(text []byte) (bool, error) {
-	if p.slow != nil {
-		re, err := p.slow()
-		if err != nil {
-			return false, err
-		}
-		return re.Match(text), nil
-	}
+func (p *pattern) match(text []byte) bool {
 	for i := range p.atoms {
 		a, n := &p.atoms[i], 0
 		for n < len(text) && n < a.max && a.has(text[n]) {
 			n++
 		}
 		if n < a.min {
-			return false, nil
+			return false
 		}
 		text = text[n:]
 	}
-	return p.open || len(text) == 0, nil
+	return p.open || len(text) == 0
 }
 
 // simple parses ^atoms or ^atoms$ where taking as many characters as possible
@@ -130,7 +119,7 @@ func (a *atom) parse(s string) (rest string, ok bool) {
 		counted = false
 	}
 	if ok && counted && s != "" && strings.ContainsRune("*+?{", rune(s[0])) {
-		return s, false // lazy or repeated counts are for regexp
+		return s, false // lazy or repeated counts are none of ours
 	}
 	return s, ok
 }

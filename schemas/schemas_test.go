@@ -30,7 +30,7 @@ func TestProblems(t *testing.T) {
 		{`{"name":"a","kind":[1,{"y":[],"x":1}]}`, ``},
 		{`{"name":"a","kind":1,"version":2}`, `/version: want 1, have 2`},
 		{`{"name":"a","kind":1,"digest":"sha256:012G"}`, `/digest: want a match of ^sha256:[0-9a-f]{4}$, have "sha256:012G"`},
-		{`{"name":"a","kind":1,"free":"xx"}`, `/free: want a match of (a|b)+c|^d, have "xx"`},
+		{`{"name":"a","kind":1,"free":"xx"}`, `/free: want a match of ^[ab]+c, have "xx"`},
 		{`{"name":"a","kind":1,"size":1.5}`, `/size: want an integer, have 1.5`},
 		{`{"name":"a","kind":1,"size":-1}`, `/size: want 0 or above, have -1`},
 		{`{"name":"a","kind":1,"size":9007199254740993.0}`, ``},

@@ -6,19 +6,17 @@ import (
 )
 
 // stringStop marks the bytes that end a plain run inside a string.
-var stringStop = func() (stop [256]bool) {
-	for c := range 0x20 {
-		stop[c] = true
-	}
-	stop['"'], stop['\\'] = true, true
-	return
-}()
+var stringStop = [256]bool{
+	true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true,
+	true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true,
+	'"': true, '\\': true,
+}
 
 // string reads a string at the position and adds its node.
 func (p *parser) string() error {
 	open := p.pos
 	p.pos++
-	start, escaped := p.pos, false
+	start, escaped := p.pos, uint32(0)
 	for {
 		for p.pos < len(p.text) && !stringStop[p.text[p.pos]] {
 			p.pos++
@@ -31,13 +29,13 @@ func (p *parser) string() error {
 			if err := p.leaf(kindString, start); err != nil {
 				return err
 			}
-			p.nodes[len(p.nodes)-1].escaped = escaped
+			p.nodes[len(p.nodes)-1].head |= escaped
 			p.pos++
 			return nil
 		case p.text[p.pos] != '\\':
 			return p.fail("a control character in a string")
 		}
-		escaped = true
+		escaped = escapedBit
 		if err := p.escape(); err != nil {
 			return err
 		}
@@ -117,9 +115,8 @@ func unescapeByte(c byte) byte {
 // stringAt is the string of node i, decoded. The caller must not change it: it
 // may be part of the text.
 func (d *document) stringAt(i uint32) []byte {
-	n := &d.nodes[i]
-	raw := d.text[n.start:n.end]
-	if !n.escaped {
+	raw := d.raw(i)
+	if d.nodes[i].head&escapedBit == 0 {
 		return raw
 	}
 	out := make([]byte, 0, len(raw))

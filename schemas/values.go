@@ -2,44 +2,19 @@ package schemas
 
 import (
 	"errors"
-	"iter"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// members yields the keys of object i, decoded, with the nodes of their values.
-func (d *document) members(i uint32) iter.Seq2[[]byte, uint32] {
-	return func(yield func([]byte, uint32) bool) {
-		for k := i + 1; k < d.nodes[i].next; k = d.nodes[k+1].next {
-			if !yield(d.stringAt(k), k+1) {
-				return
-			}
-		}
-	}
-}
-
-// elements yields the nodes of the elements of array i.
-func (d *document) elements(i uint32) iter.Seq[uint32] {
-	return func(yield func(uint32) bool) {
-		for e := i + 1; e < d.nodes[i].next; e = d.nodes[e].next {
-			if !yield(e) {
-				return
-			}
-		}
-	}
-}
-
 // canonical appends a form of value i that two values share if and only if they
 // are equal as JSON Schema sees it: 1 is 1.0, the order of keys has no meaning.
 func (d *document) canonical(out []byte, i uint32) []byte {
-	n := d.nodes[i]
-	switch n.kind {
+	switch d.nodes[i].kind() {
 	case kindString:
 		return appendText(append(out, 's'), d.stringAt(i))
 	case kindNumber:
-		v := parseDecimal(string(d.text[n.start:n.end]))
+		v := parseDecimal(string(d.raw(i)))
 		if v.negative {
 			out = append(out, '-')
 		}
@@ -63,7 +38,7 @@ func (d *document) canonical(out []byte, i uint32) []byte {
 		}
 		return append(out, '}')
 	}
-	return append(out, d.text[n.start]) // n, t or f
+	return append(out, d.raw(i)[0]) // n, t or f
 }
 
 // appendText puts the length first, so that no text can look like structure.
@@ -73,14 +48,14 @@ func appendText(out, text []byte) []byte {
 }
 
 func (c *compiler) wantString(i uint32) (string, error) {
-	if c.nodes[i].kind != kindString {
+	if c.nodes[i].kind() != kindString {
 		return "", errors.New("want a string")
 	}
 	return string(c.stringAt(i)), nil
 }
 
 func (c *compiler) strings(i uint32) ([]string, error) {
-	if c.nodes[i].kind != kindArray {
+	if c.nodes[i].kind() != kindArray {
 		return nil, errors.New("want a list of strings")
 	}
 	var out []string
@@ -98,21 +73,19 @@ func (c *compiler) strings(i uint32) ([]string, error) {
 }
 
 func (c *compiler) decimal(i uint32) (*decimal, error) {
-	n := c.nodes[i]
-	if n.kind != kindNumber {
+	if c.nodes[i].kind() != kindNumber {
 		return nil, errors.New("want a number")
 	}
-	d := parseDecimal(string(c.text[n.start:n.end]))
+	d := parseDecimal(string(c.raw(i)))
 	return &d, nil
 }
 
-func (c *compiler) count(i uint32) (int, error) {
-	n := c.nodes[i]
-	if n.kind != kindNumber {
+func (c *compiler) whole(i uint32) (int, error) {
+	if c.nodes[i].kind() != kindNumber {
 		return 0, errors.New("want a number")
 	}
-	v, err := strconv.Atoi(string(c.text[n.start:n.end]))
-	if err != nil || v < 0 || v > math.MaxInt32 {
+	v, err := strconv.Atoi(string(c.raw(i)))
+	if err != nil || v < 0 || v > noLimit {
 		return 0, errors.New("want a whole number, 0 or above")
 	}
 	return v, nil
@@ -121,7 +94,15 @@ func (c *compiler) count(i uint32) (int, error) {
 // typeSet is the value of the keyword type; 0 allows every type.
 type typeSet uint8
 
-const typeInteger typeSet = 1 << 7 // a number without a fraction
+const (
+	typeNull    typeSet = 1 << kindNull
+	typeBool    typeSet = 1 << kindBool
+	typeNumber  typeSet = 1 << kindNumber
+	typeString  typeSet = 1 << kindString
+	typeArray   typeSet = 1 << kindArray
+	typeObject  typeSet = 1 << kindObject
+	typeInteger typeSet = 1 << 7 // a number without a fraction
+)
 
 func (k kind) set() typeSet { return 1 << k }
 
@@ -145,17 +126,17 @@ func (t typeSet) String() string {
 func typeNamed(name string) typeSet {
 	switch name {
 	case "null":
-		return kindNull.set()
+		return typeNull
 	case "boolean":
-		return kindBool.set()
+		return typeBool
 	case "number":
-		return kindNumber.set()
+		return typeNumber
 	case "string":
-		return kindString.set()
+		return typeString
 	case "array":
-		return kindArray.set()
+		return typeArray
 	case "object":
-		return kindObject.set()
+		return typeObject
 	case "integer":
 		return typeInteger
 	}
@@ -164,7 +145,7 @@ func typeNamed(name string) typeSet {
 
 func (c *compiler) types(i uint32) (set typeSet, err error) {
 	names := []string{}
-	if c.nodes[i].kind == kindString {
+	if c.nodes[i].kind() == kindString {
 		names = append(names, string(c.stringAt(i)))
 	} else if names, err = c.strings(i); err != nil {
 		return 0, err
