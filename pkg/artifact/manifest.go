@@ -30,6 +30,8 @@ type OCIPlatform struct {
 	Architecture string `json:"architecture"`
 	Variant      string `json:"variant,omitempty"`
 	OSVersion    string `json:"os.version,omitempty"`
+
+	OSFeatures []string `json:"os.features,omitempty"`
 }
 
 // String returns os/architecture[/variant].
@@ -47,9 +49,11 @@ type Descriptor struct {
 	MediaType    string            `json:"mediaType"`
 	Digest       string            `json:"digest"`
 	Size         int64             `json:"size"`
+	URLs         []string          `json:"urls,omitempty"`
 	Annotations  map[string]string `json:"annotations,omitempty"`
-	ArtifactType string            `json:"artifactType,omitempty"`
+	Data         []byte            `json:"data,omitempty"` // the content itself, embedded
 	Platform     *OCIPlatform      `json:"platform,omitempty"`
+	ArtifactType string            `json:"artifactType,omitempty"`
 }
 
 // Manifest is an image manifest or an image index, whichever was parsed: the
@@ -113,7 +117,7 @@ func (m *Manifest) checkDescriptors() error {
 		if d.Size < 0 {
 			return fmt.Errorf("%w: manifest names content of %d bytes", ErrInvalid, d.Size)
 		}
-		if _, _, err := splitDigest(d.Digest); err != nil {
+		if _, _, err := SplitDigest(d.Digest); err != nil {
 			return err
 		}
 	}
@@ -208,7 +212,7 @@ func (d Descriptor) Verify(data []byte) error {
 	if int64(len(data)) != d.Size {
 		return fmt.Errorf("%w: %s has %d bytes; its descriptor says %d", ErrInvalid, d.Digest, len(data), d.Size)
 	}
-	algorithm, want, err := splitDigest(d.Digest)
+	algorithm, want, err := SplitDigest(d.Digest)
 	if err != nil {
 		return err
 	}
@@ -229,8 +233,9 @@ func Digest(data []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// splitDigest checks a digest's form; its error matches ErrInvalid.
-func splitDigest(digest string) (algorithm, hexDigits string, err error) {
+// SplitDigest splits a digest, algorithm:hex, and checks its form; the error
+// matches ErrInvalid.
+func SplitDigest(digest string) (algorithm, hexDigits string, err error) {
 	algorithm, hexDigits, _ = strings.Cut(digest, ":")
 	want := map[string]int{"sha256": 64, "sha512": 128}[algorithm]
 	if want == 0 || len(hexDigits) != want || strings.Trim(hexDigits, "0123456789abcdef") != "" {

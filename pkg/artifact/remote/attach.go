@@ -33,7 +33,7 @@ func Attach(ctx context.Context, o Options, reference string, c Content, po Push
 				return out, explain(op, ref, err)
 			}
 		}
-		if err := b.pushManifest(ctx, toOCI(p.desc), p.data, nil); err != nil {
+		if err := b.pushManifest(ctx, p.node, nil); err != nil {
 			return out, explain(op, ref, err)
 		}
 		done := newPushed(ref, p.node)

@@ -2,12 +2,13 @@ package remote
 
 import (
 	"context"
-	"path/filepath"
+	"fmt"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/compspec/compat/pkg/artifact"
+	"github.com/compspec/compat/pkg/artifact/layout"
 )
 
 // backend is a repository of a registry, or an OCI layout. Data that it returns
@@ -18,10 +19,10 @@ type backend interface {
 	// blob returns the content that desc describes.
 	blob(ctx context.Context, desc artifact.Descriptor) ([]byte, error)
 	// pushBlob stores content unless it is there; existed says which.
-	pushBlob(ctx context.Context, desc ocispec.Descriptor, data []byte) (existed bool, err error)
+	pushBlob(ctx context.Context, desc artifact.Descriptor, data []byte) (existed bool, err error)
 	// pushManifest stores a manifest under tags, or by digest only without any.
 	// The subject, where the manifest has one, must find it as a referrer.
-	pushManifest(ctx context.Context, desc ocispec.Descriptor, data []byte, tags []string) error
+	pushManifest(ctx context.Context, n *node, tags []string) error
 	// referrers lists the manifests that say desc is their subject and, where
 	// artifactType is not empty, that are of this type. It is a hint only.
 	referrers(ctx context.Context, desc artifact.Descriptor, artifactType string) ([]artifact.Descriptor, error)
@@ -50,7 +51,7 @@ func newNode(desc artifact.Descriptor, data []byte) (*node, error) {
 func open(o Options, ref Reference) (backend, error) {
 	switch ref.Where {
 	case InLayout:
-		return newLayout(ref.Name, "", o.LockTimeout), nil
+		return newLayout(layout.Dir(ref.Name), "", o.LockTimeout), nil
 	case InStore:
 		l, err := o.store()
 		if err != nil {
@@ -63,15 +64,15 @@ func open(o Options, ref Reference) (backend, error) {
 }
 
 // store returns the local store, without a prefix to its tags.
-func (o Options) store() (*layout, error) {
-	dir := o.StoreDir
+func (o Options) store() (*layoutDir, error) {
+	dir := layout.Dir(o.StoreDir)
 	if dir == "" {
 		var err error
-		if dir, err = DefaultStoreDir(); err != nil {
-			return nil, err
+		if dir, err = layout.StoreDir(); err != nil {
+			return nil, withHint(fmt.Errorf("%w: %w", ErrReference, err), "set HOME or XDG_DATA_HOME")
 		}
 	}
-	return newLayout(filepath.Clean(dir), "", o.LockTimeout), nil
+	return newLayout(dir, "", o.LockTimeout), nil
 }
 
 // parse parses a reference and opens its backend.

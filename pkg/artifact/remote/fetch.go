@@ -8,6 +8,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/compspec/compat/pkg/artifact"
+	"github.com/compspec/compat/pkg/artifact/layout"
 )
 
 // PullPolicy says when Fetch asks a registry.
@@ -18,13 +19,6 @@ const (
 	PullMissing PullPolicy = "missing" // only what the local store lacks
 	PullAlways  PullPolicy = "always"  // every time
 	PullNever   PullPolicy = "never"   // what the local store lacks is not found
-)
-
-// Annotations, in the index of the local store, of what was found attached to
-// an image: its reference and the platform that was asked for.
-const (
-	annotationImage    = "org.compspec.image"
-	annotationPlatform = "org.compspec.platform"
 )
 
 // Document is a verified document and where it came from.
@@ -66,7 +60,7 @@ func Fetch(ctx context.Context, o Options, reference, want string, pull PullPoli
 		return doc, explain(op, ref, err)
 	}
 	if pull != PullAlways {
-		doc, err := fetchKept(ctx, o, ref, want)
+		doc, err := fetchKept(o, ref, want)
 		kind := kindOf(err)
 		switch {
 		case err == nil:
@@ -119,8 +113,12 @@ func load(ctx context.Context, b backend, o Options, ref Reference, n *node, wan
 	if err := o.validate(layer.MediaType, data); err != nil {
 		return nil, layer, fmt.Errorf("document %s: %w", layer.Digest, err)
 	}
+	return newDocument(ref, n, layer, data), layer, nil
+}
+
+func newDocument(ref Reference, n *node, layer artifact.Descriptor, data []byte) *Document {
 	return &Document{Data: data, MediaType: layer.MediaType, ArtifactType: n.Type(), Title: layer.Annotations[ocispec.AnnotationTitle],
-		LayerDigest: layer.Digest, Digest: n.desc.Digest, Size: n.desc.Size, Ref: ref.String(), Where: ref.Where, Annotations: n.Annotations}, layer, nil
+		LayerDigest: layer.Digest, Digest: n.desc.Digest, Size: n.desc.Size, Ref: ref.String(), Where: ref.Where, Annotations: n.Annotations}
 }
 
 // keptName is the tag under which the store keeps what ref selects.
@@ -133,36 +131,36 @@ func keep(ctx context.Context, o Options, ref Reference, n *node, layer artifact
 	if err != nil {
 		return err
 	}
-	entry := toOCI(n.desc)
-	entry.Annotations = map[string]string{ocispec.AnnotationRefName: keptName(ref)}
+	entry := n.desc
+	entry.Annotations = map[string]string{layout.AnnotationTag: keptName(ref)}
 	if subject != nil {
 		platform, _, err := o.platform()
 		if err != nil {
 			return err
 		}
-		entry.Annotations = map[string]string{annotationImage: keptName(ref), annotationPlatform: platform.String()}
+		entry.Annotations = map[string]string{layout.AnnotationImage: keptName(ref), layout.AnnotationPlatform: platform.String()}
 	}
-	blobs := []blob{{toOCI(layer), "", data}, {toOCI(n.desc), "", n.data}}
+	blobs := []blob{{layer, "", data}, {n.desc, "", n.data}}
 	if n.Config != nil && n.Config.Digest == ocispec.DescriptorEmptyJSON.Digest.String() {
-		blobs = append(blobs, blob{toOCI(*n.Config), "", ocispec.DescriptorEmptyJSON.Data})
+		blobs = append(blobs, blob{*n.Config, "", ocispec.DescriptorEmptyJSON.Data})
 	}
 	for _, b := range blobs {
 		if _, err := store.pushBlob(ctx, b.desc, b.data); err != nil {
 			return err
 		}
 	}
-	return store.update(ctx, func(index *ocispec.Index) { setKept(index, entry) })
+	return store.update(ctx, func(index *layout.Index) { setKept(index, entry) })
 }
 
 // setKept replaces what the store keeps for the same reference, and for the
 // same platform and type where it was found attached.
-func setKept(index *ocispec.Index, e ocispec.Descriptor) {
-	name := or(e.Annotations[annotationImage], e.Annotations[ocispec.AnnotationRefName])
+func setKept(index *layout.Index, e artifact.Descriptor) {
+	name := or(e.Annotations[layout.AnnotationImage], e.Annotations[layout.AnnotationTag])
 	out := index.Manifests[:0]
 	for _, d := range index.Manifests {
-		direct := d.Annotations[ocispec.AnnotationRefName] == name
-		attached := d.Annotations[annotationImage] == name && (e.Annotations[annotationImage] == "" ||
-			d.ArtifactType == e.ArtifactType && d.Annotations[annotationPlatform] == e.Annotations[annotationPlatform])
+		direct := d.Annotations[layout.AnnotationTag] == name
+		attached := d.Annotations[layout.AnnotationImage] == name && (e.Annotations[layout.AnnotationImage] == "" ||
+			d.ArtifactType == e.ArtifactType && d.Annotations[layout.AnnotationPlatform] == e.Annotations[layout.AnnotationPlatform])
 		if !direct && !attached {
 			out = append(out, d)
 		}
@@ -171,12 +169,8 @@ func setKept(index *ocispec.Index, e ocispec.Descriptor) {
 }
 
 // fetchKept finds in the local store what was pulled from a registry before.
-func fetchKept(ctx context.Context, o Options, ref Reference, want string) (*Document, error) {
+func fetchKept(o Options, ref Reference, want string) (*Document, error) {
 	store, err := o.store()
-	if err != nil {
-		return nil, err
-	}
-	index, err := store.readIndex()
 	if err != nil {
 		return nil, err
 	}
@@ -184,30 +178,19 @@ func fetchKept(ctx context.Context, o Options, ref Reference, want string) (*Doc
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range index.Manifests {
-		a := d.Annotations
-		if a[ocispec.AnnotationRefName] != keptName(ref) &&
-			(a[annotationImage] != keptName(ref) || a[annotationPlatform] != platform.String()) {
-			continue
-		}
-		n, err := store.read(fromOCI(d))
-		if err != nil {
-			return nil, err
-		}
-		if !n.Has(want) {
-			continue
-		}
-		doc, _, err := load(ctx, store, o, ref, n, want)
-		if err != nil {
-			return nil, err
-		}
-		doc.Cached = true
-		if n.Subject != nil && a[annotationImage] != "" {
-			doc.Subject = n.Subject.Digest
-		}
-		return doc, nil
+	k, err := store.Find(keptName(ref), platform.String(), want)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("%w: %s", artifact.ErrNotFound, ref)
+	if err := o.validate(k.Layer.MediaType, k.Data); err != nil {
+		return nil, fmt.Errorf("document %s: %w", k.Layer.Digest, err)
+	}
+	doc := newDocument(ref, &node{k.Descriptor, nil, k.Manifest}, k.Layer, k.Data)
+	doc.Cached = true
+	if k.Manifest.Subject != nil && k.Attached {
+		doc.Subject = k.Manifest.Subject.Digest
+	}
+	return doc, nil
 }
 
 // At returns the reference to content of the same repository by digest.

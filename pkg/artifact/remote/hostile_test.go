@@ -179,8 +179,9 @@ func TestOversizedLayerIsRefusedUnread(t *testing.T) {
 	m.Layers[0].Size = artifact.MaxSpecSize + 1
 	data, err := json.Marshal(m)
 	check(t, err)
-	desc := toOCI(artifact.Descriptor{MediaType: artifact.MediaTypeImageManifest, Digest: artifact.Digest(data), Size: int64(len(data))})
-	check(t, b.pushManifest(t.Context(), desc, data, []string{"t"}))
+	n, err := newNode(artifact.Descriptor{MediaType: artifact.MediaTypeImageManifest, Digest: artifact.Digest(data), Size: int64(len(data))}, data)
+	check(t, err)
+	check(t, b.pushManifest(t.Context(), n, []string{"t"}))
 	if _, err := Fetch(t.Context(), o, base+":t", artifact.TypeSpec, PullAlways); !errors.Is(err, artifact.ErrInvalid) || !strings.Contains(err.Error(), "limit") {
 		t.Errorf("%v; want ErrInvalid with the limit", err)
 	}

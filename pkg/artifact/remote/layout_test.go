@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/compspec/compat/pkg/artifact"
+	"github.com/compspec/compat/pkg/artifact/layout"
 	"github.com/compspec/compat/pkg/artifact/remote/remotetest"
 )
 
@@ -35,6 +36,13 @@ func TestMain(m *testing.M) {
 		exit(err)
 	}
 	os.Exit(m.Run())
+}
+
+func blobPath(t *testing.T, l *layoutDir, digest string) string {
+	t.Helper()
+	path, err := l.Blob(digest)
+	check(t, err)
+	return path
 }
 
 func exit(err error) {
@@ -112,7 +120,7 @@ func TestDamagedStoreIsSeenAndMended(t *testing.T) {
 	check(t, err)
 	l, err := o.store()
 	check(t, err)
-	path := l.blobPath(done.Layer.Digest)
+	path := blobPath(t, l, done.Layer.Digest)
 	for _, damage := range []string{`{"long"`, `{"long":"ENOUGH"}`} {
 		check(t, os.Chmod(path, 0o644))
 		check(t, os.WriteFile(path, []byte(damage), 0o644))
@@ -127,9 +135,43 @@ func TestDamagedStoreIsSeenAndMended(t *testing.T) {
 			t.Errorf("mended to %s", doc.Data)
 		}
 	}
-	check(t, os.WriteFile(filepath.Join(l.root, "index.json"), []byte("{"), 0o644))
+	check(t, os.WriteFile(filepath.Join(l.root(), "index.json"), []byte("{"), 0o644))
 	if _, err := Push(t.Context(), o, "app:t", content, PushOptions{}); !errors.Is(err, artifact.ErrInvalid) {
 		t.Errorf("index cut short: %v; want ErrInvalid", err)
+	}
+}
+
+// A layout that somebody else made may lead anywhere by its links.
+func TestLayoutIsWrittenThroughNoLink(t *testing.T) {
+	victim := filepath.Join(t.TempDir(), "victim")
+	check(t, os.WriteFile(victim, []byte("precious"), 0o600))
+	o := Options{OCILayout: true}
+	root := filepath.Join(t.TempDir(), "layout")
+	done, err := Push(t.Context(), o, root+":t", spec("{}"), PushOptions{})
+	check(t, err)
+	l := newLayout(layout.Dir(root), "", 0)
+	for _, path := range []string{blobPath(t, l, done.Digest), blobPath(t, l, done.Layer.Digest), filepath.Join(root, "oci-layout")} {
+		check(t, os.Remove(path))
+		check(t, os.Symlink(victim, path))
+	}
+	_, err = Push(t.Context(), o, root+":t", spec("{}"), PushOptions{})
+	check(t, err)
+	index := filepath.Join(root, "index.json")
+	check(t, os.Rename(index, victim+".json"))
+	check(t, os.Symlink(victim+".json", index))
+	before, err := os.ReadFile(victim + ".json")
+	check(t, err)
+	_, err = Push(t.Context(), o, root+":other", spec("[]"), PushOptions{})
+	check(t, err)
+	for _, tag := range []string{":t", ":other"} {
+		if _, err := Fetch(t.Context(), o, root+tag, artifact.TypeSpec, PullAlways); err != nil {
+			t.Error(err)
+		}
+	}
+	for path, want := range map[string]string{victim: "precious", victim + ".json": string(before)} {
+		if data, err := os.ReadFile(path); err != nil || string(data) != want {
+			t.Errorf("%s holds %s, %v", path, data, err)
+		}
 	}
 }
 
@@ -142,7 +184,7 @@ func TestPullMissingMendsADamagedStore(t *testing.T) {
 	check(t, err)
 	l, err := o.store()
 	check(t, err)
-	check(t, os.Remove(l.blobPath(doc.LayerDigest)))
+	check(t, os.Remove(blobPath(t, l, doc.LayerDigest)))
 	for i, cached := range []bool{false, true} {
 		doc, err := Fetch(t.Context(), o, base+":t", artifact.TypeSpec, PullMissing)
 		check(t, err)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -41,7 +40,7 @@ type Options struct {
 	Headers   []string // "Name: value", sent to the registry only
 
 	OCILayout        bool          // the reference is DIR:TAG of an OCI layout
-	StoreDir         string        // local store; "": DefaultStoreDir()
+	StoreDir         string        // local store; "": layout.StoreDir()
 	LockTimeout      time.Duration // wait for the store's lock; 0: 10 s
 	DistributionSpec string        // "": ask the registry; ReferrersAPI or ReferrersTag
 	Platform         string        // os/arch[/variant]; "": this machine
@@ -83,19 +82,6 @@ func (o Options) concurrency() int {
 		return 5
 	}
 	return o.Concurrency
-}
-
-// DefaultStoreDir returns $XDG_DATA_HOME/compat, by default
-// ~/.local/share/compat (XDG base directory specification 0.8).
-func DefaultStoreDir() (string, error) {
-	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "compat"), nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", withHint(fmt.Errorf("%w: no directory for the local store: %w", ErrReference, err), "set HOME or XDG_DATA_HOME")
-	}
-	return filepath.Join(home, ".local", "share", "compat"), nil
 }
 
 // platform returns the platform asked for, and whether it was asked for

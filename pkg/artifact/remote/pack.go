@@ -34,7 +34,7 @@ type packed struct {
 }
 
 type blob struct {
-	desc ocispec.Descriptor
+	desc artifact.Descriptor
 	name string
 	data []byte
 }
@@ -66,17 +66,16 @@ func pack(ctx context.Context, c Content, a Annotations, imageSpec string, subje
 		opts.Subject = &ocispec.Descriptor{MediaType: subject.MediaType, Digest: digest.Digest(subject.Digest), Size: subject.Size}
 	}
 	artifactType := c.ArtifactType
-	config := blob{ocispec.DescriptorEmptyJSON, ocispec.MediaTypeEmptyJSON, ocispec.DescriptorEmptyJSON.Data}
+	config := ocispec.DescriptorEmptyJSON
 	switch imageSpec {
 	case "", ImageSpecV11:
 	case ImageSpecV10:
-		config.desc = ocispec.Descriptor{MediaType: artifactType, Digest: config.desc.Digest, Size: config.desc.Size, Annotations: a.Config}
-		opts.ConfigDescriptor = &config.desc
+		config = ocispec.Descriptor{MediaType: artifactType, Digest: config.Digest, Size: config.Size, Annotations: a.Config}
+		opts.ConfigDescriptor = &config
 		artifactType = ""
 	default:
 		return nil, fmt.Errorf("%w: image spec %q is not %s or %s", ErrReference, imageSpec, ImageSpecV10, ImageSpecV11)
 	}
-	config.desc.Data = nil
 	store := &lastPushed{}
 	// Version 1.1 of oras-go's packing makes the 1.0 form too, where the config
 	// is given, and unlike its version 1.0 it allows a subject.
@@ -87,7 +86,10 @@ func pack(ctx context.Context, c Content, a Annotations, imageSpec string, subje
 	if err != nil {
 		return nil, err
 	}
-	return &packed{n, []blob{{layer, c.Title, c.Data}, config}}, nil
+	return &packed{n, []blob{
+		{fromOCI(layer), c.Title, c.Data},
+		{fromOCI(config), config.MediaType, ocispec.DescriptorEmptyJSON.Data},
+	}}, nil
 }
 
 // lastPushed is the pusher that oras.PackManifest writes the manifest to, last.

@@ -90,7 +90,7 @@ func Push(ctx context.Context, o Options, reference string, c Content, po PushOp
 	if done.Unchanged {
 		return done, nil
 	}
-	return done, explain(op, ref, b.pushManifest(ctx, toOCI(n.desc), n.data, todo))
+	return done, explain(op, ref, b.pushManifest(ctx, n, todo))
 }
 
 // unchanged looks at what each tag holds. It returns the manifest to push, the
@@ -138,7 +138,7 @@ func upload(ctx context.Context, o Options, b backend, blobs []blob) error {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			e := Event{State: "Uploading", Name: bl.name, Digest: bl.desc.Digest.String(), Size: bl.desc.Size}
+			e := Event{State: "Uploading", Name: bl.name, Digest: bl.desc.Digest, Size: bl.desc.Size}
 			o.progress(e)
 			existed, err := b.pushBlob(ctx, bl.desc, bl.data)
 			if err != nil {

@@ -134,23 +134,20 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func (r *repository) pushBlob(ctx context.Context, desc ocispec.Descriptor, data []byte) (bool, error) {
-	if ok, err := r.Blobs().Exists(ctx, desc); ok || err != nil {
+func (r *repository) pushBlob(ctx context.Context, desc artifact.Descriptor, data []byte) (bool, error) {
+	d := toOCI(desc)
+	if ok, err := r.Blobs().Exists(ctx, d); ok || err != nil {
 		return ok, err
 	}
-	return false, r.Blobs().Push(ctx, desc, bytes.NewReader(data))
+	return false, r.Blobs().Push(ctx, d, bytes.NewReader(data))
 }
 
-func (r *repository) pushManifest(ctx context.Context, desc ocispec.Descriptor, data []byte, tags []string) error {
+func (r *repository) pushManifest(ctx context.Context, n *node, tags []string) error {
 	if len(tags) == 0 {
-		tags = []string{desc.Digest.String()}
-	}
-	n, err := newNode(fromOCI(desc), data)
-	if err != nil {
-		return err
+		tags = []string{n.desc.Digest}
 	}
 	for _, tag := range tags {
-		if err := r.PushReference(ctx, desc, bytes.NewReader(data), tag); err != nil {
+		if err := r.PushReference(ctx, toOCI(n.desc), bytes.NewReader(n.data), tag); err != nil {
 			return rejected(n, err)
 		}
 	}

@@ -71,7 +71,9 @@ func pushImage(t *testing.T, o Options, reference string, platforms ...string) [
 		data, err := json.Marshal(v)
 		check(t, err)
 		d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
-		check(t, b.pushManifest(t.Context(), d, data, tags))
+		n, err := newNode(fromOCI(d), data)
+		check(t, err)
+		check(t, b.pushManifest(t.Context(), n, tags))
 		return d
 	}
 	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
@@ -83,7 +85,7 @@ func pushImage(t *testing.T, o Options, reference string, platforms ...string) [
 			Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(config), Size: int64(len(config))},
 			Layers: []ocispec.Descriptor{{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.FromBytes(layer), Size: int64(len(layer))}}}
 		for d, data := range map[*ocispec.Descriptor][]byte{&m.Config: config, &m.Layers[0]: layer} {
-			_, err := b.pushBlob(t.Context(), *d, data)
+			_, err := b.pushBlob(t.Context(), fromOCI(*d), data)
 			check(t, err)
 		}
 		if len(platforms) == 1 && i == 1 {
@@ -234,7 +236,7 @@ func TestIndexItselfIsTheFallback(t *testing.T) {
 			packed, err := pack(t.Context(), spec("{}"), Annotations{}, "", &index.desc)
 			check(t, err)
 			check(t, upload(t.Context(), p.opts, b, packed.blobs))
-			check(t, b.pushManifest(t.Context(), toOCI(packed.desc), packed.data, nil))
+			check(t, b.pushManifest(t.Context(), packed.node, nil))
 			doc, err := Fetch(t.Context(), p.opts, byDigest, artifact.TypeSpec, PullAlways)
 			check(t, err)
 			if doc.Subject != index.desc.Digest {

@@ -152,7 +152,7 @@ func repairWith(t *testing.T, hook func(round int, r rival, ours artifact.Descri
 		round++
 		return nil
 	}
-	return r, p.desc, repo.pushManifest(t.Context(), toOCI(p.desc), p.data, nil)
+	return r, p.desc, repo.pushManifest(t.Context(), p.node, nil)
 }
 
 // push puts a manifest into the rival's registry and returns its entry.
@@ -160,7 +160,7 @@ func (r rival) push(text string) ocispec.Descriptor {
 	p, err := pack(r.t.Context(), spec(text), Annotations{}, "", nil)
 	check(r.t, err)
 	check(r.t, upload(r.t.Context(), Options{}, r.repo, p.blobs))
-	check(r.t, r.repo.pushManifest(r.t.Context(), toOCI(p.desc), p.data, nil))
+	check(r.t, r.repo.pushManifest(r.t.Context(), p.node, nil))
 	return toOCI(p.desc)
 }
 

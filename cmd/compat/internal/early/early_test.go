@@ -44,6 +44,7 @@ func TestRunsBeforeTheRegistryClientStarts(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	trace := func(args ...string) string {
 		cmd := exec.CommandContext(t.Context(), bin, args...)
 		var stderr bytes.Buffer
@@ -59,7 +60,10 @@ func TestRunsBeforeTheRegistryClientStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := []string{"init oras.land/", "init net/http ", "init github.com/opencontainers/go-digest ", "init github.com/spf13/"}
-	for _, args := range [][]string{{"gen", ls, "--out", os.DevNull}, {"check", ls}} {
+	spec := filepath.Join(t.TempDir(), "compat.json")
+	trace("gen", ls, "--out", spec)
+	trace("push", "app:compat", spec)
+	for _, args := range [][]string{{"gen", ls, "--out", os.DevNull}, {"check", ls}, {"check", "--ref", "app:compat"}, {"validate", "app:compat"}} {
 		text := trace(args...)
 		for _, l := range late {
 			if strings.Contains(text, l) {
@@ -73,6 +77,7 @@ func TestRunsBeforeTheRegistryClientStarts(t *testing.T) {
 }
 
 func TestRunLeavesTheRest(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	for _, args := range [][]string{
 		{}, {"push", "a:b"}, {"--help"}, {"gen"}, {"gen", "--help"}, {"gen", "ls", "--nosuch"}, {"gen", "ls", "--out"}, {"gen", "ls", "-ofile"},
 		{"gen", "ls", "--pretty=false"}, {"check", "a", "b"}, {"check", "--ref", "a:b"}, {"check", "--plain-http"},

@@ -42,9 +42,9 @@ func verbNamed(name string) *local.Verb {
 	case "gen":
 		return local.Gen()
 	case "check":
-		return local.Check(nil)
+		return local.Check(local.Kept{})
 	case "validate":
-		return local.Validate(nil)
+		return local.Validate(local.Kept{})
 	}
 	return nil
 }

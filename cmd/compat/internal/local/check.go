@@ -10,7 +10,7 @@ import (
 	"github.com/compspec/compat/pkg/hostindex"
 )
 
-// Check is `compat check`. refs may be nil where --ref is not given.
+// Check is `compat check`.
 func Check(refs Fetcher) *Verb {
 	c := check{refs: refs}
 	return &Verb{
@@ -86,8 +86,6 @@ func (c *check) run(ctx context.Context, args []string, stdout io.Writer) error 
 
 func (c *check) report(ctx context.Context, args []string, host *hostindex.Index) (*hostindex.Report, error) {
 	switch {
-	case c.ref != "" && c.refs == nil:
-		return nil, ErrNeedsRegistry
 	case c.ref != "":
 		doc, err := c.refs.Fetch(ctx, c.ref, c.pull)
 		if err != nil {

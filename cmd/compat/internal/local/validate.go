@@ -9,7 +9,7 @@ import (
 	"github.com/compspec/compat/pkg/artifact"
 )
 
-// Validate is `compat validate`. refs may be nil where only files are given.
+// Validate is `compat validate`.
 func Validate(refs Fetcher) *Verb {
 	v := validate{refs: refs}
 	return &Verb{
@@ -75,9 +75,6 @@ func (v *validate) load(ctx context.Context, name string) ([]byte, string, error
 		if name == DefaultFile {
 			return nil, "", exit.WithHint(fmt.Errorf("%w: %s", artifact.ErrNotFound, name), "make it with `compat gen PROGRAM --out compat.json`, or name a file or reference")
 		}
-	}
-	if v.refs == nil {
-		return nil, "", ErrNeedsRegistry
 	}
 	doc, err := v.refs.Fetch(ctx, name, v.pull)
 	if err != nil {

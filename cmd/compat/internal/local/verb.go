@@ -38,11 +38,11 @@ type Document struct {
 	MediaType string
 }
 
-// Fetcher gets documents by reference. A verb that is given none knows no
-// references: what would need one ends in ErrNeedsRegistry.
+// Fetcher gets documents by reference.
 type Fetcher interface {
 	Fetch(ctx context.Context, ref, pull string) (Document, error)
 }
 
-// ErrNeedsRegistry says that an argument can only be a reference.
-var ErrNeedsRegistry = errors.New("a reference needs a registry or the local store")
+// ErrNeedsRegistry says that a reference is not to be had from the local store
+// alone.
+var ErrNeedsRegistry = errors.New("the reference needs the registry client")

@@ -17,8 +17,8 @@ import (
 const (
 	madvPopulateWrite = 23         // include/uapi/asm-generic/mman-common.h, Linux 5.14
 	heapChunk         = 4 << 20    // the runtime maps the heap in multiples of this (mheap.grow)
-	heapNeed          = 1024 << 10 // bytes
-	stackNeed         = 12 << 10   // bytes
+	heapNeed          = 1280 << 10 // bytes
+	stackNeed         = 24 << 10   // bytes
 )
 
 func init() { warm() }
