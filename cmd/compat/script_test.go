@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,11 +10,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
-	"github.com/opencontainers/go-digest"
-	specs "github.com/opencontainers/image-spec/specs-go"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/compspec/compat/pkg/artifact/remote/remotetest"
@@ -34,15 +32,17 @@ func TestMain(m *testing.M) {
 //	$REGISTRY_TLS   speaks https; its authority is in $WORK/ca.pem
 //	$DOWN           HOST:PORT where nothing listens
 //
-// and $MACHINE is this machine's os/arch. Commands beside testscript's own:
+// and $MACHINE is this machine's os/arch. Conditions are [root] and [gcc].
+// Commands beside testscript's own:
 //
 //	exits N CMD ARG...    run CMD, which must end with exit status N
 //	image REF PLATFORM... push an image, or an index of several platforms
+//	tmpfs DIR SIZE        mount a file system of that size until the script ends
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		Setup:               setup,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "image": image},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "image": image, "tmpfs": tmpfs},
 		Condition:           condition,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -55,6 +55,8 @@ func setup(env *testscript.Env) error {
 	env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "data"))
 	env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
 	env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))
+	env.Setenv("GOCACHE", goCache())
+	env.Setenv("GORACE", raceOptions)
 	env.Setenv("MACHINE", machine)
 	env.Setenv("REGISTRY", remotetest.Serve(t, remotetest.Olareg(t)))
 	env.Setenv("REGISTRY_GGCR", remotetest.Serve(t, remotetest.GGCR()))
@@ -68,13 +70,35 @@ func setup(env *testscript.Env) error {
 	return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), ca, 0o666)
 }
 
-// condition knows [root]: the test runs as root.
-func condition(name string) (bool, error) {
-	if name == "root" {
-		return os.Geteuid() == 0, nil
+// condition knows what a script may need: [root] and [gcc]. With
+// COMPAT_NO_SKIP=1 what is missing fails the script instead of skipping it.
+func condition(name string) (ok bool, err error) {
+	switch name {
+	case "root":
+		ok = os.Geteuid() == 0
+	case "gcc":
+		_, err := exec.LookPath(name)
+		ok = err == nil
+	default:
+		return false, fmt.Errorf("unknown condition %q", name)
 	}
-	return false, fmt.Errorf("unknown condition %q", name)
+	if !ok && noSkip() {
+		return false, fmt.Errorf("needs %s, and COMPAT_NO_SKIP forbids to skip", name)
+	}
+	return ok, nil
 }
+
+// raceOptions keep a process under the race detector from sleeping a second
+// before it exits.
+const raceOptions = "atexit_sleep_ms=0"
+
+func noSkip() bool { return os.Getenv("COMPAT_NO_SKIP") == "1" }
+
+// goCache is where the go command has compiled packages, which HOME hides.
+var goCache = sync.OnceValue(func() string {
+	dir, _ := exec.Command("go", "env", "GOCACHE").Output()
+	return strings.TrimSpace(string(dir))
+})
 
 // exits runs a command that must end with the given status.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
@@ -96,40 +120,22 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// image pushes an image, or with several platforms an index, by plain http
-// requests: what is attached to must not come from the code under test. A name
-// without a host goes to the local store, as "compat push" leaves it.
+// image is the script command for pushImage.
 func image(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: image HOST/REPO:TAG PLATFORM...")
 	}
-	host, rest, _ := strings.Cut(args[0], "/")
-	repo, tag, _ := strings.Cut(rest, ":")
-	base := "http://" + host + "/v2/" + repo
-	put := func(v any, mediaType, reference string) ocispec.Descriptor {
-		data, err := json.Marshal(v)
-		ts.Check(err)
-		d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
-		if reference == "" {
-			reference = d.Digest.String()
-		}
-		ts.Check(request(http.MethodPut, base+"/manifests/"+reference, mediaType, data))
-		return d
+	_, err := pushImage(args[0], args[1:]...)
+	ts.Check(err)
+}
+
+// tmpfs mounts a small file system, to be filled, in a directory that it makes.
+func tmpfs(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: tmpfs DIR SIZE")
 	}
-	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
-	for _, p := range args[1:] {
-		config := []byte(fmt.Sprintf(`{"platform":%q}`, p))
-		d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(config), Size: int64(len(config))}
-		ts.Check(upload(base, d.Digest.String(), config))
-		m := ocispec.Manifest{Versioned: index.Versioned, MediaType: ocispec.MediaTypeImageManifest, Config: d, Layers: []ocispec.Descriptor{}}
-		if len(args) == 2 {
-			put(m, m.MediaType, tag)
-			return
-		}
-		child := put(m, m.MediaType, "")
-		os, arch, _ := strings.Cut(p, "/")
-		child.Platform = &ocispec.Platform{OS: os, Architecture: arch}
-		index.Manifests = append(index.Manifests, child)
-	}
-	put(index, index.MediaType, tag)
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.Mkdir(dir, 0o777))
+	ts.Check(syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+args[1]))
+	ts.Defer(func() { ts.Check(syscall.Unmount(dir, 0)) })
 }
