@@ -21,7 +21,7 @@ import (
 // examples maps each directory to what its script must print, in this order.
 var examples = map[string][]string{
 	"spec-of-a-program": {
-		"== ls, in short", "libc.so.6", "== the whole spec", "== the same bytes", "identical",
+		"== ls, in short", "libc.so.6", "== the whole spec", "the same bytes", "identical",
 		`"llnl.compatlib.executable-name":"ls"`,
 	},
 	"registry-round-trip": {"== push, pull", "Pushed", "Digest: sha256:", "the same bytes came back", "== attach, discover", "application/vnd.compspec.compat.v1"},

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/compspec/compat/cmd/compat/internal/cli"
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact/remote"
 )
 
@@ -68,7 +69,7 @@ func draw(w io.Writer, subs []branch, indent string) error {
 		if i == len(subs)-1 {
 			arm, next = "└── ", "    "
 		}
-		if _, err := fmt.Fprintln(w, indent+arm+b.text); err != nil {
+		if _, err := fmt.Fprintln(w, indent+arm+exit.Printable(b.text)); err != nil {
 			return err
 		}
 		if err := draw(w, b.subs, indent+next); err != nil {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -50,14 +52,20 @@ func prompt(cmd *cobra.Command, o *remote.Options) error {
 	}
 	if o.Username == "" {
 		fmt.Fprint(ask, "Username: ")
-		name, err := readLine(in)
-		if err != nil {
+		name, err := cli.ReadLine(cmd.Context(), in)
+		switch {
+		case errors.Is(err, context.Canceled):
+			return err
+		case err != nil:
 			return exit.UsageError(cmd.CommandPath(), "user name: %w", err)
 		}
 		o.Username = name
 	}
-	secret, err := cli.ReadSecret(ask, in, "Password: ")
-	if err != nil || secret == "" {
+	secret, err := cli.ReadSecret(cmd.Context(), ask, in, "Password: ")
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case err != nil || secret == "":
 		return exit.UsageError(cmd.CommandPath(), "no password was given")
 	}
 	o.Password = secret

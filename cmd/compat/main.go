@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,11 +16,29 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s := <-signals
+		signal.Stop(signals) // a second one ends the process at once
+		cancel(interrupted{s.(syscall.Signal)})
+	}()
 	err := explain(newRoot().ExecuteContext(ctx))
+	var by interrupted
+	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &by) {
+		err = &exit.Error{Err: err, Status: 128 + int(by.signal)}
+	}
 	if err != nil {
 		exit.Print(os.Stderr, err)
 	}
 	return exit.Status(err)
 }
+
+// interrupted is why the context ended.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string { return fmt.Sprintf("ended by %s", i.signal) }
+
+func (i interrupted) Is(target error) bool { return target == context.Canceled }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -74,8 +72,11 @@ func (f *remoteFlags) open(cmd *cobra.Command) (remote.Options, func(), error) {
 	case f.passwordStdin && o.Password != "":
 		return o, nil, exit.UsageError(cmd.CommandPath(), "--password and --password-stdin exclude each other")
 	case f.passwordStdin:
-		line, err := readLine(cmd.InOrStdin())
-		if err != nil {
+		line, err := cli.ReadLine(cmd.Context(), cmd.InOrStdin())
+		switch {
+		case errors.Is(err, context.Canceled):
+			return o, nil, err
+		case err != nil:
 			return o, nil, exit.UsageError(cmd.CommandPath(), "--password-stdin: %w", err)
 		}
 		o.Password = line
@@ -92,22 +93,6 @@ func (f *remoteFlags) open(cmd *cobra.Command) (remote.Options, func(), error) {
 		}
 	}
 	return o, progress.Done, nil
-}
-
-// readLine reads one line, without its end, of at most 64 KiB.
-func readLine(r io.Reader) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(r, 64<<10)).ReadString('\n')
-	if line = strings.TrimRight(line, "\r\n"); line == "" {
-		return "", errors.Join(errors.New("standard input is empty"), notEOF(err))
-	}
-	return line, notEOF(err)
-}
-
-func notEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }
 
 // warnNotKept tells that a document will not be there offline.

@@ -56,7 +56,12 @@ any OCI registry, and answers offline whether the program will start here.`,
 		newLogout(),
 		newVersion(),
 	)
-	for _, cmd := range root.Commands() {
+	root.SetHelpCommand(newHelp(root))
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	completion, _, _ := root.Find([]string{"completion"})
+	completeCompletion(completion)
+	for _, cmd := range append(root.Commands(), completion.Commands()...) {
 		usageArgs(cmd)
 	}
 	return root

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"runtime"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -43,6 +44,11 @@ func Generate(ctx context.Context, opts GenerateOptions) (*Spec, error) {
 	m, err := ldso.Live("")
 	if err != nil {
 		return nil, err
+	}
+	for _, dir := range opts.Bundle {
+		if info, err := m.FS.Stat(dir); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("%w: the bundle %s is no directory here", ErrNotFound, dir)
+		}
 	}
 	g := &generator{ctx: ctx, m: m, opts: opts, objects: map[rootfs.ID]*Object{}, source: map[*Object]*ldso.Object{}, resolved: map[string]resolved{}}
 	for _, t := range opts.Targets {
@@ -175,6 +181,14 @@ func (g *generator) elf(p string, o *ldso.Object) string {
 		g.need(n)
 	}
 	g.edges(res)
+	// Where the start ends before the search (no loader, another machine), what
+	// the program asks for is a fact all the same.
+	if n := len(res.Problems); len(res.Bound) == 0 && n > 0 {
+		why := "not searched for: " + res.Problems[n-1].Message
+		for _, n := range o.ELF.Needs {
+			g.need(Need{From: main.Path, Name: n.Name, Kind: n.Kind.String(), Error: why})
+		}
+	}
 	return kind
 }
 
@@ -206,7 +220,7 @@ func (g *generator) edges(res *ldso.Result) {
 
 func (g *generator) need(n Need) {
 	for _, have := range g.spec.Needs {
-		if have.From == n.From && have.Name == n.Name && have.Kind == n.Kind {
+		if have.From == n.From && have.Name == n.Name && have.Kind == n.Kind && have.To == n.To {
 			return
 		}
 	}
@@ -237,19 +251,22 @@ func (g *generator) travels(m *ldso.Map, travels map[*ldso.Map]bool) bool {
 // object adds a file, once, under the path that its links lead to.
 func (g *generator) object(opened string, o *ldso.Object, role string, travels bool) *Object {
 	obj := g.objects[o.Info.ID]
+	r := g.resolve(opened)
 	if obj == nil {
 		obj = &Object{Path: path.Clean(rootfs.Abs(g.m.FS, opened)), Role: role, Size: o.Info.Size, Mode: "0" + strconv.FormatUint(uint64(o.Info.Mode&0o7777), 8)}
-		if r := g.resolve(opened); r.err == nil {
+		if r.err == nil {
 			obj.Path = r.path
-			for _, l := range r.links {
-				obj.Links = append(obj.Links, Link(l))
-			}
 		}
 		if o.ELF != nil {
 			obj.ELF = elfFacts(o.ELF)
 		}
 		g.objects[o.Info.ID] = obj
 		g.source[obj] = o
+	}
+	for _, l := range r.links {
+		if !slices.Contains(obj.Links, Link(l)) {
+			obj.Links = append(obj.Links, Link(l))
+		}
 	}
 	if abs := rootfs.Abs(g.m.FS, opened); abs != obj.Path && !contains(obj.Aliases, abs) {
 		obj.Aliases = append(obj.Aliases, abs)
@@ -304,6 +321,8 @@ func (g *generator) finish() (*Spec, error) {
 		return nil, err
 	}
 	for obj, o := range g.source {
+		sort.Strings(obj.Aliases)
+		sort.Slice(obj.Links, func(i, j int) bool { return obj.Links[i].Path < obj.Links[j].Path })
 		if obj.Travels && s.Symbols && o.ELF != nil {
 			t, err := g.m.Symbols(o)
 			if err != nil {
@@ -315,7 +334,6 @@ func (g *generator) finish() (*Spec, error) {
 			}
 			obj.Symbols = symbolFacts(t.(*elfx.Symbols))
 		}
-		sort.Strings(obj.Aliases)
 	}
 	s.Objects = make([]Object, 0, len(g.objects))
 	for _, obj := range g.objects {
@@ -326,6 +344,15 @@ func (g *generator) finish() (*Spec, error) {
 	if s.Needs == nil {
 		s.Needs = []Need{}
 	}
+	// By who asks; what one object asks for stays in the order of the file.
+	first := func(n Need) bool { return n.Kind == "interpreter" || n.Kind == "script" || n.Kind == "preload" }
+	sort.SliceStable(s.Needs, func(i, j int) bool {
+		a, b := s.Needs[i], s.Needs[j]
+		if a.From != b.From {
+			return a.From < b.From
+		}
+		return first(a) && !first(b)
+	})
 	s.Requirements = summarize(s)
 	return s, nil
 }

@@ -58,11 +58,13 @@ func (e *Error) Unwrap() []error {
 // already is returned as it is.
 func explain(op string, ref Reference, err error) error {
 	var done *Error
-	if err == nil || errors.As(err, &done) || errors.Is(err, context.Canceled) {
+	if err == nil || errors.As(err, &done) {
 		return err
 	}
 	e := &Error{Op: op, Ref: ref.String(), Err: err}
-	e.Hint, e.Kind = classify(ref, err)
+	if !errors.Is(err, context.Canceled) {
+		e.Hint, e.Kind = classify(ref, err)
+	}
 	return e
 }
 

@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/term"
@@ -33,17 +36,60 @@ func IsTerminal(v any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// ReadLine reads one line from r, without its end, of at most 64 KiB. It ends
+// with the context, leaving the reading behind: the process is about to end.
+func ReadLine(ctx context.Context, r io.Reader) (string, error) {
+	return await(ctx, func() (string, error) {
+		line, err := bufio.NewReader(io.LimitReader(r, 64<<10)).ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		if line = strings.TrimRight(line, "\r\n"); line == "" {
+			return "", errors.Join(errors.New("standard input is empty"), err)
+		}
+		return line, err
+	})
+}
+
 // ReadSecret prompts on w and reads a line from r without echo. It returns an
-// error where r is no terminal.
-func ReadSecret(w io.Writer, r io.Reader, prompt string) (string, error) {
+// error where r is no terminal, and ends with the context.
+func ReadSecret(ctx context.Context, w io.Writer, r io.Reader, prompt string) (string, error) {
 	f, ok := r.(*os.File)
 	if !ok || !IsTerminal(f) {
 		return "", errors.New("standard input is no terminal")
 	}
+	fd := int(f.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
 	fmt.Fprint(w, prompt)
-	secret, err := term.ReadPassword(int(f.Fd()))
+	secret, err := await(ctx, func() (string, error) {
+		secret, err := term.ReadPassword(fd)
+		return string(secret), err
+	})
+	_ = term.Restore(fd, before) // with echo, where the reading was left behind
 	fmt.Fprintln(w)
-	return string(secret), err
+	return secret, err
+}
+
+// await calls f and returns what it does, or the context's error.
+func await(ctx context.Context, f func() (string, error)) (string, error) {
+	type result struct {
+		text string
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		text, err := f()
+		done <- result{text, err}
+	}()
+	select {
+	case r := <-done:
+		return r.text, r.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // Step replaces the line.

@@ -27,7 +27,7 @@ const (
 	Own         = 125 // a failure of compat's own, not of what it was asked
 	NotExec     = 126 // a program to run is not executable
 	NoProgram   = 127 // a program to run is not there
-	Interrupted = 130 // 128 + SIGINT
+	Interrupted = 130 // 128 + SIGINT; 143 after SIGTERM
 )
 
 // Error is an error as the user sees it. The zero Status is found by Status.
@@ -117,7 +117,7 @@ func Print(w io.Writer, err error) {
 	if errors.As(err, &e) && e.Err == nil {
 		return
 	}
-	fmt.Fprintln(w, "Error:", err)
+	fmt.Fprintln(w, "Error:", printableLines(err.Error()))
 	var hint string
 	if e != nil {
 		hint = e.Hint
@@ -130,6 +130,6 @@ func Print(w io.Writer, err error) {
 		hint = other.Hint()
 	}
 	if hint != "" {
-		fmt.Fprintln(w, "Hint:", hint)
+		fmt.Fprintln(w, "Hint:", printableLines(hint))
 	}
 }

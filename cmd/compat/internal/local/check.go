@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
@@ -55,6 +56,14 @@ func (c *check) flags(f Flags) {
 }
 
 func (c *check) run(ctx context.Context, args []string, stdout io.Writer) error {
+	if err := validPull("compat check", c.pull); err != nil {
+		return err
+	}
+	for _, kv := range c.env {
+		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" {
+			return exit.UsageError("compat check", "--env %q is not KEY=VALUE", kv)
+		}
+	}
 	c.opts.Env = environ(c.env)
 	render, ok := reportFormats[c.format]
 	if !ok {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/compspec/compat/pkg/artifact"
 )
@@ -58,7 +59,8 @@ func detect(name string, data []byte) (string, error) {
 // readDocument reads a JSON file. ok is false for anything else: a program, a
 // directory, or a name that is no file.
 func readDocument(name string) (data []byte, ok bool, err error) {
-	f, err := os.Open(name)
+	// Without O_NONBLOCK a FIFO would wait for a writer.
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, false, nil

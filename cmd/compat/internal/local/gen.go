@@ -56,9 +56,12 @@ func (g *gen) flags(f Flags) {
 func (g *gen) run(ctx context.Context, targets []string, stdout io.Writer) error {
 	opts := artifact.GenerateOptions{Targets: targets, Env: environ(nil), NoSymbols: g.noSymbols}
 	for _, b := range g.bundle {
-		if b == "none" {
+		switch b {
+		case "none":
 			opts.NoBundle = true
-		} else {
+		case "":
+			return exit.UsageError("compat gen", "--bundle names no directory")
+		default:
 			opts.Bundle = append(opts.Bundle, b)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/hostindex"
 )
 
@@ -18,7 +19,7 @@ var reportFormats = map[string]func(*hostindex.Report) ([]byte, error){
 func reportText(r *hostindex.Report) ([]byte, error) {
 	var b bytes.Buffer
 	for _, p := range r.Programs {
-		fmt.Fprintf(&b, "%s: %s %s\n", p.Verdict, p.Path, verdictWords(p, r.Host))
+		fmt.Fprintf(&b, "%s: %s\n", p.Verdict, exit.Printable(p.Path+" "+verdictWords(p, r.Host)))
 		for _, f := range r.Findings {
 			if f.Program == p.Path {
 				findingText(&b, f)
@@ -57,7 +58,7 @@ func verdictWords(p hostindex.Program, h hostindex.Host) string {
 }
 
 func findingText(b *bytes.Buffer, f hostindex.Finding) {
-	fmt.Fprintf(b, "  %s: %s\n", f.Severity, f.Explanation)
+	fmt.Fprintf(b, "  %s: %s\n", f.Severity, exit.Printable(f.Explanation))
 	if len(f.Searched) > 0 {
 		fmt.Fprintf(b, "    searched:\n")
 		var t table
@@ -70,5 +71,5 @@ func findingText(b *bytes.Buffer, f hostindex.Finding) {
 		}
 		t.write(b, "      ")
 	}
-	fmt.Fprintf(b, "    remedy: %s\n", f.Remedy)
+	fmt.Fprintf(b, "    remedy: %s\n", exit.Printable(f.Remedy))
 }

@@ -4,12 +4,19 @@ import (
 	"bytes"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 )
 
 // table aligns columns. (Not text/tabwriter: see package early on imports.)
 type table struct{ rows [][]string }
 
-func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *table) row(cells ...string) {
+	for i := range cells {
+		cells[i] = exit.Printable(cells[i])
+	}
+	t.rows = append(t.rows, cells)
+}
 
 // write writes each row after an indent, two blanks between columns and none at
 // the end of a line.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
@@ -42,6 +43,9 @@ func (v *validate) flags(f Flags) {
 }
 
 func (v *validate) run(ctx context.Context, args []string, stdout io.Writer) error {
+	if err := validPull("compat validate", v.pull); err != nil {
+		return err
+	}
 	name := DefaultFile
 	switch {
 	case v.ref != "" && len(args) > 0:
@@ -72,7 +76,7 @@ func (v *validate) load(ctx context.Context, name string) ([]byte, string, error
 		if exists(name) {
 			return nil, "", fmt.Errorf("%w: %s is no JSON document", artifact.ErrInvalid, name)
 		}
-		if name == DefaultFile {
+		if !strings.ContainsAny(name, ":@") { // nor a reference, which needs a tag or a digest
 			return nil, "", exit.WithHint(fmt.Errorf("%w: %s", artifact.ErrNotFound, name), "make it with `compat gen PROGRAM --out compat.json`, or name a file or reference")
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 )
 
 // Verb is one verb and the values of its flags: it is run once.
@@ -46,3 +48,12 @@ type Fetcher interface {
 // ErrNeedsRegistry says that a reference is not to be had from the local store
 // alone.
 var ErrNeedsRegistry = errors.New("the reference needs the registry client")
+
+// validPull refuses a --pull that is none, whether it matters here or not.
+func validPull(command, pull string) error {
+	switch pull {
+	case "missing", "always", "never":
+		return nil
+	}
+	return exit.UsageError(command, "--pull %q is not missing, always or never", pull)
+}
