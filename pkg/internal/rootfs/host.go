@@ -68,7 +68,8 @@ func (h *Host) Readlink(name string) (string, error) { return os.Readlink(Abs(h,
 
 // ReadDir implements FS.
 func (h *Host) ReadDir(name string) ([]string, error) {
-	d, err := os.Open(Abs(h, name))
+	// Without O_NONBLOCK, opening a FIFO would wait for a writer.
+	d, err := os.OpenFile(Abs(h, name), os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

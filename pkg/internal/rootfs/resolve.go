@@ -2,11 +2,16 @@ package rootfs
 
 import (
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 )
 
-const maxLinks = 40 // MAXSYMLINKS, include/linux/namei.h
+const (
+	maxLinks = 40   // MAXSYMLINKS, include/linux/namei.h
+	pathMax  = 4096 // PATH_MAX, include/uapi/linux/limits.h; it counts the NUL
+	nameMax  = 255  // NAME_MAX
+)
 
 // Link is a symbolic link met on the way to a file. Dir is set where the link
 // stands for a directory of the path and not for the file itself.
@@ -33,8 +38,8 @@ func walk(l lstater, name string, followLast bool) (string, []Link, error) {
 	fail := func(err error) (string, []Link, error) {
 		return "", nil, &fs.PathError{Op: "resolve", Path: name, Err: err}
 	}
-	if len(name) >= 4096 {
-		return fail(syscall.ENAMETOOLONG)
+	if err := impossible(name); err != 0 {
+		return fail(err)
 	}
 	var links []Link
 	cur, rest := "", strings.Split(name, "/") // cur is canonical, "" for the root
@@ -65,9 +70,12 @@ func walk(l lstater, name string, followLast bool) (string, []Link, error) {
 			if err != nil {
 				return fail(errnoOf(err))
 			}
-			links = append(links, Link{next, target, strings.Trim(strings.Join(rest, ""), ".") != ""})
+			links = append(links, Link{next, target, goesOn(rest)})
 			if len(links) > maxLinks {
 				return fail(syscall.ELOOP)
+			}
+			if err := impossible(target); err != 0 {
+				return fail(err)
 			}
 			if strings.HasPrefix(target, "/") {
 				cur = ""
@@ -81,6 +89,23 @@ func walk(l lstater, name string, followLast bool) (string, []Link, error) {
 		cur = "/"
 	}
 	return cur, links, nil
+}
+
+// impossible is why no system call takes such a name, and no link holds such
+// a target (fs/namei.c, getname_flags and do_symlinkat).
+func impossible(name string) syscall.Errno {
+	switch {
+	case name == "":
+		return syscall.ENOENT
+	case len(name) >= pathMax:
+		return syscall.ENAMETOOLONG
+	}
+	return 0
+}
+
+// goesOn reports whether the components lead on from where they start.
+func goesOn(rest []string) bool {
+	return slices.ContainsFunc(rest, func(c string) bool { return c != "" && c != "." })
 }
 
 // Errno is the system's error number behind err, EIO where there is none.

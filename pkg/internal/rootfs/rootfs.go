@@ -68,9 +68,10 @@ type FS interface {
 	Getwd() string
 }
 
-// Abs makes a name absolute without cleaning it.
+// Abs makes a name absolute without cleaning it. The empty name stays empty:
+// no file has it, not even the working directory.
 func Abs(fsys FS, name string) string {
-	if len(name) > 0 && name[0] == '/' {
+	if name == "" || name[0] == '/' {
 		return name
 	}
 	wd := fsys.Getwd()
@@ -91,17 +92,24 @@ func ReadFile(fsys FS, name string, limit int64) ([]byte, error) {
 	if !f.Info().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: syscall.EINVAL}
 	}
+	var b []byte
 	size := f.Info().Size
-	if size > limit {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: syscall.EFBIG}
+	switch {
+	case size > limit:
+		err = syscall.EFBIG
+	case size <= 0: // files of /proc have no size
+		b, err = io.ReadAll(io.NewSectionReader(f, 0, limit+1))
+		if err == nil && int64(len(b)) > limit {
+			err = syscall.EFBIG
+		}
+	default:
+		b = make([]byte, size)
+		var n int
+		n, err = f.ReadAt(b, 0)
+		b = b[:n]
 	}
-	if size == 0 { // files of /proc have no size
-		return io.ReadAll(io.NewSectionReader(f, 0, limit))
-	}
-	b := make([]byte, size)
-	n, err := f.ReadAt(b, 0)
 	if err != nil && err != io.EOF {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
-	return b[:n], nil
+	return b, nil
 }
