@@ -1,6 +1,7 @@
 package hostindex
 
 import (
+	"cmp"
 	"context"
 	"debug/elf"
 	"fmt"
@@ -21,6 +22,8 @@ type CheckOptions struct {
 	BindNow bool
 	// NoSymbols checks libraries and versions only.
 	NoSymbols bool
+
+	steps int64 // of ldso.Work; 0 is the default
 }
 
 func (o CheckOptions) request(program string) ldso.Request {
@@ -30,6 +33,9 @@ func (o CheckOptions) request(program string) ldso.Request {
 // Check answers whether the programs of a spec would start on the machine,
 // with the objects that travel with them at their recorded paths.
 func Check(ctx context.Context, spec *artifact.Spec, host *Index, opts CheckOptions) (*Report, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	m, err := specview.Over(host.m, spec)
 	if err != nil {
 		return nil, err
@@ -56,50 +62,18 @@ func CheckPrograms(ctx context.Context, paths []string, host *Index, opts CheckO
 	return run(ctx, host, host.m, paths, map[string]bool{}, opts)
 }
 
-// CheckAttributes answers for a document of the first format. It knows names
-// only: where all are found, the verdict is still Unknown.
-func CheckAttributes(ctx context.Context, a *artifact.Attributes, host *Index, opts CheckOptions) (*Report, error) {
-	name := a.Program()
-	if name == "" || strings.Contains(name, "/") {
-		name = "program"
-	}
-	interp := ldso.DefaultInterp(host.m.CPU.Machine)
-	e := &artifact.ELF{
-		Class: 64, Data: "little", Type: "dyn", Machine: int(host.m.CPU.Machine), Version: 1, IdentVer: 1,
-		PhEntSize: 56, Interp: &interp, Stack: "rw", Dynamic: &artifact.Segment{FileSz: 1, Flags: "rw"},
-		Flags1: uint64(elf.DF_1_PIE),
-	}
-	for _, l := range a.Libraries() {
-		e.Needed = append(e.Needed, artifact.NeedName{Kind: "needed", Name: l})
-	}
-	path := "/" + name
-	spec := &artifact.Spec{
-		Programs: []artifact.Program{{Name: name, Path: path, Kind: "program"}},
-		Objects:  []artifact.Object{{Path: path, Role: "program", Travels: true, Mode: "0755", Size: 1, ELF: e, Symbols: &artifact.Symbols{}}},
-	}
-	opts.NoSymbols = true
-	r, err := Check(ctx, spec, host, opts)
-	if err != nil {
-		return nil, err
-	}
-	r.Findings = append(r.Findings, Finding{
-		Kind: "names-only", Severity: SeverityUnknown, Program: path,
-		Explanation: "the document is of the first format, which holds names of libraries and nothing of versions, symbols or CPU levels",
-		Remedy:      "make a spec of the program with `compat gen`",
-	})
-	r.Programs[0].Verdict = decide(r.Findings)
-	r.Verdict = worst(r.Programs)
-	return r, nil
-}
-
 func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, travels map[string]bool, opts CheckOptions) (*Report, error) {
+	work := ldso.NewWork(cmp.Or(opts.steps, ldso.DefaultSteps), func() bool { return ctx.Err() != nil })
+	hints := newHints(m)
 	r := &Report{SchemaVersion: 1, Host: host.Host(), Programs: []Program{}, Objects: []Object{}, Findings: []Finding{}}
 	for _, p := range paths {
+		req := opts.request(p)
+		req.Work = work
+		res := m.Start(req)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		res := m.Start(opts.request(p))
-		e := explainer{m: m, res: res, program: p, host: host}
+		e := explainer{m: m, res: res, program: p, hints: hints}
 		findings := e.findings()
 		prog := Program{Path: p, Verdict: decide(findings)}
 		if l := res.Loader; l != nil {

@@ -1,15 +1,14 @@
 package hostindex
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 
 	"github.com/compspec/compat/pkg/internal/ldso"
-	"github.com/compspec/compat/pkg/internal/rootfs"
 )
 
 // explainer turns the problems of one simulated start into findings that a
@@ -18,7 +17,7 @@ type explainer struct {
 	m       *ldso.Machine
 	res     *ldso.Result
 	program string
-	host    *Index
+	hints   *hints
 }
 
 func (e *explainer) findings() []Finding {
@@ -76,9 +75,13 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 	case ldso.NotAProgram:
 		return fmt.Sprintf("%s is a shared library, not a program", p.Object), "to start something, name a program that uses it"
 	case ldso.BadScript:
+		if len(e.res.Script) > ldso.MaxScripts && p.Requester == "" {
+			return fmt.Sprintf("the interpreters of the script %s are scripts themselves, more than %d in a row: %s", e.program, ldso.MaxScripts, p.Message),
+				"name a program in the script's first line"
+		}
 		return fmt.Sprintf("the script %s needs %s to run: %s", e.program, p.Name, p.Message), "install " + path.Base(p.Name) + ", or correct the script's first line"
 	case ldso.InterpMissing, ldso.BadInterp:
-		return fmt.Sprintf("%s names %s as its dynamic loader: %s", p.Object, p.Name, p.Message), e.interpRemedy(p.Name)
+		return fmt.Sprintf("%s names %s as its dynamic loader: %s", p.Object, cmp.Or(p.Name, `""`), p.Message), e.interpRemedy(p.Name)
 	case ldso.UnknownLoader:
 		return p.Message, "check it on a machine with glibc, or start it there"
 	case ldso.PreloadIgnored:
@@ -100,19 +103,26 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 	case ldso.RelrUnsupported:
 		return fmt.Sprintf("%s has packed relative relocations (DT_RELR) but does not demand a loader that knows them", p.Object), "link it again with -z pack-relative-relocs by a linker that adds GLIBC_ABI_DT_RELR"
 	case ldso.ISALevel:
-		return fmt.Sprintf("%s needs a CPU of %s; this one has %s", p.Object, ldso.ISAName(p.Want), ldso.ISAName(e.m.CPU.ISA)),
-			"run it on such a CPU, or build it for " + ldso.ISAName(e.m.CPU.ISA)
+		has, mend := "no level that is known", "run it on such a CPU, or use a build for a lower level"
+		if level := ldso.ISAName(e.m.CPU.ISA); level != "" {
+			has, mend = level, "run it on such a CPU, or build it for "+level
+		}
+		return fmt.Sprintf("%s needs a CPU of %s; this one has %s", p.Object, ldso.ISAName(p.Want), has), mend
 	case ldso.CPUUnknown:
-		return fmt.Sprintf("%s needs a CPU of %s, and the level of this CPU could not be read", p.Object, ldso.ISAName(p.Want)), "mount /proc"
+		return fmt.Sprintf("%s needs a CPU of %s, and the level of this CPU could not be read", p.Object, ldso.ISAName(p.Want)), "check it on the machine itself"
 	case ldso.SymbolMissing:
 		return e.symbolMissing(p)
 	case ldso.CopySize:
 		return fmt.Sprintf("the variable %s has grown in %s since %s was linked", p.Symbol, p.Object, p.Requester), "link the program again"
+	case ldso.Unlisted:
+		return fmt.Sprintf("%s has more problems than are listed here: %s", p.Object, p.Message), "mend these first"
+	case ldso.GaveUp:
+		return fmt.Sprintf("whether %s starts was not found out: %s", p.Object, p.Message), "check fewer programs at once, or use a spec made by `compat gen`"
 	case ldso.SymbolsUnknown:
 		return fmt.Sprintf("whether all symbols are there cannot be told: the symbols of %s were not recorded", p.Object),
 			"make the spec again without --no-symbols, or check with --no-symbols"
 	}
-	return p.Message, "see the message"
+	return "the check found " + string(p.Kind) + ": " + p.Message, "see the message"
 }
 
 func (e *explainer) machineOf(p string) string {
@@ -135,13 +145,21 @@ func (e *explainer) interpRemedy(name string) string {
 }
 
 func (e *explainer) versionMissing(p ldso.Problem) (string, string) {
-	has := latest(p.Providers, prefixOf(p.Version))
+	has := e.hints.latest(p)
 	text := fmt.Sprintf("%s needs %s from %s; %s does not have it", p.Requester, p.Version, p.Name, p.Object)
 	if has != "" {
 		text += ", the newest that it has is " + has
 	}
-	if v, ok := strings.CutPrefix(p.Version, "GLIBC_"); ok && v != "PRIVATE" {
-		return text, fmt.Sprintf("use a system with glibc %s or newer, or build %s against glibc %s or older", v, path.Base(p.Requester), strings.TrimPrefix(has, "GLIBC_"))
+	wants, _ := strings.CutPrefix(p.Version, "GLIBC_")
+	if p.Version == "GLIBC_ABI_DT_RELR" {
+		wants = "2.36" // which brought it
+	}
+	if strings.HasPrefix(p.Version, "GLIBC_") && number(wants) != nil {
+		old := "an older glibc"
+		if n, ok := strings.CutPrefix(has, "GLIBC_"); ok {
+			old = "glibc " + n + " or older"
+		}
+		return text, fmt.Sprintf("use a system with glibc %s or newer, or build %s against %s", wants, path.Base(p.Requester), old)
 	}
 	return text, fmt.Sprintf("install a newer %s, or build %s against this one", p.Name, path.Base(p.Requester))
 }
@@ -166,77 +184,12 @@ func (e *explainer) libraryRemedy(p ldso.Problem) string {
 	}
 	stem, _, _ := strings.Cut(path.Base(p.Name), ".so")
 	if e.res.Loader != nil {
-		var others []string
-		for _, dir := range e.res.Loader.SystemDirs {
-			names, err := e.m.FS.ReadDir(dir)
-			if err != nil {
-				continue
-			}
-			for _, n := range names {
-				if strings.HasPrefix(n, stem+".so.") && !slices.Contains(others, n) {
-					others = append(others, n)
-				}
-			}
-		}
-		if len(others) > 0 {
+		if others := e.hints.others(e.res.Loader, stem); len(others) > 0 {
 			return fmt.Sprintf("install %s; this machine has %s, which is another interface version", path.Base(p.Name), strings.Join(others, ", "))
 		}
 	}
-	for _, dir := range e.configured() {
-		if _, err := e.m.FS.Stat(dir + "/" + p.Name); err == nil {
-			return fmt.Sprintf("run ldconfig: %s is in %s, which ld.so.conf lists, but not in the cache", p.Name, dir)
-		}
+	if dir := e.hints.configured(p.Name); dir != "" {
+		return fmt.Sprintf("run ldconfig: %s is in %s, which ld.so.conf lists, but not in the cache", p.Name, dir)
 	}
 	return fmt.Sprintf("install the package that has %s, or name its directory in LD_LIBRARY_PATH", path.Base(p.Name))
-}
-
-// configured lists the directories of /etc/ld.so.conf and what it includes.
-func (e *explainer) configured() []string {
-	files := []string{"/etc/ld.so.conf"}
-	if names, err := e.m.FS.ReadDir("/etc/ld.so.conf.d"); err == nil {
-		for _, n := range names {
-			files = append(files, "/etc/ld.so.conf.d/"+n)
-		}
-	}
-	var dirs []string
-	for _, f := range files {
-		b, err := rootfs.ReadFile(e.m.FS, f, 1<<20)
-		if err != nil {
-			continue
-		}
-		for _, line := range strings.Split(string(b), "\n") {
-			line, _, _ = strings.Cut(line, "#")
-			if line = strings.TrimSpace(line); strings.HasPrefix(line, "/") {
-				dirs = append(dirs, line)
-			}
-		}
-	}
-	return dirs
-}
-
-// prefixOf is the part of a version name before its number: GLIBC_ of GLIBC_2.38.
-func prefixOf(v string) string { return v[:strings.LastIndexByte(v, '_')+1] }
-
-// latest is the version with the highest number among those with a prefix.
-func latest(versions []string, prefix string) string {
-	best, bestNum := "", []int(nil)
-	for _, v := range versions {
-		s, ok := strings.CutPrefix(v, prefix)
-		if !ok || prefix == "" {
-			continue
-		}
-		var num []int
-		for _, d := range strings.Split(s, ".") {
-			n, err := strconv.Atoi(d)
-			if err != nil {
-				num = nil
-				break
-			}
-			num = append(num, n)
-		}
-		if num != nil && slices.Compare(num, bestNum) > 0 {
-			best, bestNum = v, num
-		}
-	}
-	return best
 }

@@ -3,6 +3,7 @@ package ldso
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/compspec/compat/pkg/internal/rootfs"
 )
@@ -12,6 +13,7 @@ const CachePath = "/etc/ld.so.cache"
 
 const (
 	maxCacheSize = 64 << 20
+	maxString    = 4096 // bytes of a name or path, PATH_MAX
 
 	oldMagic   = "ld.so-1.7.0\x00"
 	oldHeader  = 16 // struct cache_file: magic, nlibs
@@ -37,7 +39,7 @@ type Cache struct {
 // loader would accept.
 func (m *Machine) loadCache() *Cache {
 	if m.cache == nil {
-		b, _ := rootfs.ReadFile(m.FS, CachePath, maxCacheSize)
+		b, _ := rootfs.ReadFile(m.Config, CachePath, maxCacheSize)
 		m.cache = ParseCache(b)
 	}
 	return m.cache
@@ -58,7 +60,10 @@ func ParseCache(b []byte) *Cache {
 	if !bytes.HasPrefix(b, []byte(newMagic)) || len(b) < newHeader {
 		return c
 	}
-	if b[28]&3 == 3 { // cache_file_new_flags_endian_big
+	switch b[28] & 3 { // enum cache_file_new_flags
+	case 1: // invalid
+		return c
+	case 3:
 		c.order = binary.BigEndian
 	}
 	n := uint64(c.order.Uint32(b[20:]))
@@ -101,7 +106,7 @@ func (c *Cache) str(off uint32) []byte {
 		return nil
 	}
 	s := c.b[off:]
-	if n := bytes.IndexByte(s, 0); n >= 0 {
+	if n := bytes.IndexByte(s[:min(len(s), maxString)], 0); n >= 0 {
 		return s[:n]
 	}
 	return nil
@@ -150,7 +155,7 @@ func (c *Cache) Lookup(name string, flags int32, l *Loader, cpu CPU) string {
 	best, bestRank := "", len(cpu.HWCaps)
 	for i := lo; i < c.n && cacheCompare(c.key(i), name) == 0; i++ {
 		e := c.Entry(i)
-		if e.Flags != 1 && e.Flags != flags {
+		if e.Flags != 1 && e.Flags != flags || e.Path == "" {
 			continue
 		}
 		switch {
@@ -158,14 +163,11 @@ func (c *Cache) Lookup(name string, flags int32, l *Loader, cpu CPU) string {
 			if !l.Features.HWCaps {
 				continue
 			}
-			for rank, h := range cpu.HWCaps[:bestRank] {
-				if h == e.Subdir {
-					best, bestRank = e.Path, rank
-					break
-				}
+			if rank := slices.Index(cpu.HWCaps[:bestRank], e.Subdir); rank >= 0 {
+				best, bestRank = e.Path, rank
 			}
 			continue
-		case best != "" && bestRank < len(cpu.HWCaps):
+		case best != "" && l.Features.HWCaps:
 			return best // subdirectories are listed before plain entries
 		case e.HWCap != 0 && !l.legacyHWCap(e.HWCap, cpu):
 			continue

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/rootfs"
@@ -22,7 +23,9 @@ var defaultInterp = map[elf.Machine]string{
 // where there is none.
 func DefaultInterp(m elf.Machine) string { return defaultInterp[m] }
 
-const maxScripts = 5 // fs/exec.c, exec_binprm
+// MaxScripts is how many scripts may name one another as interpreters
+// (fs/exec.c, exec_binprm).
+const MaxScripts = 5
 
 // exec does what the kernel would: opens the program, follows "#!" lines, and
 // opens the ELF interpreter. It reports false where the start ends there.
@@ -42,16 +45,16 @@ func (s *sim) exec(program string) bool {
 			s.problem(Problem{Kind: NotExecutable, Severity: Error, Object: name, Message: "Permission denied"})
 			return false
 		}
+		if depth > MaxScripts {
+			s.problem(Problem{Kind: BadScript, Severity: Error, Object: program, Name: name, Message: glibcError(syscall.ELOOP)})
+			return false
+		}
 		if o.ELF != nil {
 			return s.execELF(name, o)
 		}
 		interp, arg := SplitScript(o.Script)
 		if interp == "" {
 			s.problem(Problem{Kind: BadProgram, Severity: Error, Object: name, Message: "Exec format error"})
-			return false
-		}
-		if depth >= maxScripts {
-			s.problem(Problem{Kind: BadScript, Severity: Error, Object: program, Message: "Too many levels of interpreters"})
 			return false
 		}
 		s.res.Script = append(s.res.Script, o.Script)
@@ -97,9 +100,12 @@ func (s *sim) execELF(name string, o *Object) bool {
 	if d, ok := f.Defective(elfx.PartProgramHeaders, elfx.PartInterp); ok {
 		return bad(BadProgram, "Exec format error: "+d.Error())
 	}
+	if msg := runnable(f); msg != "" && !f.IsLibrary() {
+		return bad(BadProgram, msg)
+	}
 	if !f.HasInterp && !f.IsLibrary() {
 		s.res.Static = true
-		if msg := truncated(f); msg != "" {
+		if msg := truncated(f, elf.PF_W); msg != "" {
 			return bad(BadProgram, msg)
 		}
 		s.addScope(m)
@@ -123,6 +129,8 @@ func (s *sim) interp(name string) bool {
 	o, errno := s.m.Open(name)
 	kind, msg := Kind(""), ""
 	switch {
+	case name == "": // which the kernel takes for the working directory
+		kind, msg = BadInterp, glibcError(syscall.EACCES)
 	case errno != 0:
 		kind, msg = InterpMissing, glibcError(errno)
 	case !o.Info.IsRegular() || !o.Info.Executable():
@@ -131,8 +139,10 @@ func (s *sim) interp(name string) bool {
 		kind, msg = BadInterp, "Accessing a corrupted shared library"
 	}
 	if kind == "" {
-		if d, bad := o.ELF.Defective(elfx.PartProgramHeaders); bad || len(o.ELF.Loads) == 0 {
+		if d, bad := o.ELF.Defective(elfx.PartProgramHeaders); bad {
 			kind, msg = BadInterp, "Accessing a corrupted shared library: "+d.Reason
+		} else if len(o.ELF.Loads) == 0 {
+			kind, msg = BadInterp, "Accessing a corrupted shared library: no segment is loaded"
 		}
 	}
 	if kind != "" {
@@ -178,20 +188,4 @@ func LookPath(fsys rootfs.FS, name, pathVar string) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// EnvProgram is the program that env(1) would start with arg, which a "#!"
-// line passes as one word: after -S it is split, assignments are skipped.
-func EnvProgram(arg string) string {
-	if rest, ok := strings.CutPrefix(arg, "-S"); ok {
-		arg = rest
-	} else if strings.ContainsAny(arg, " \t") {
-		return "" // env would look for a name with a space
-	}
-	for _, w := range strings.Fields(arg) {
-		if w[0] != '-' && !strings.Contains(w, "=") {
-			return w
-		}
-	}
-	return ""
 }

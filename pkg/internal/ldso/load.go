@@ -1,6 +1,8 @@
 package ldso
 
 import (
+	"debug/elf"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -18,12 +20,16 @@ type sim struct {
 	main   *Map
 	rtld   *Map
 
+	work       *Work
+	gaveUp     bool
+	bySeverity map[Severity]int
 	loaded     []*Map // every map, in the order of loading
 	byID       map[rootfs.ID]*Map
 	byName     map[string]*Map // names in use and SONAMEs; the first loaded wins
 	inScope    map[*Map]bool
 	subdirs    []string
 	allDirs    map[string]*searchDir
+	lists      int // of directories made so far
 	envDirs    []*searchDir
 	systemDirs []*searchDir
 	scratch    []Attempt
@@ -34,46 +40,76 @@ type sim struct {
 func (m *Machine) Start(req Request) *Result {
 	s := &sim{
 		m: m, req: req, res: &Result{}, byID: map[rootfs.ID]*Map{}, byName: map[string]*Map{},
-		inScope: map[*Map]bool{}, allDirs: map[string]*searchDir{},
+		inScope: map[*Map]bool{}, allDirs: map[string]*searchDir{}, work: req.Work, bySeverity: map[Severity]int{},
 	}
-	if s.exec(req.Program) && !s.res.Static {
+	if s.work == nil {
+		s.work = NewWork(DefaultSteps, nil)
+	}
+	m.takeCost() // of others
+	if s.spend(costMap) && s.exec(req.Program) && s.spend(0) && !s.res.Static {
 		s.link()
 	}
+	s.unlisted()
 	return s.res
 }
 
-func (s *sim) problem(p Problem) { s.res.Problems = append(s.res.Problems, p) }
+func (s *sim) problem(p Problem) {
+	text := len(p.Object) + len(p.Requester) + len(p.Name) + len(p.Version) + len(p.Symbol) + len(p.Message)
+	if s.bySeverity[p.Severity]++; s.bySeverity[p.Severity] > maxProblems {
+		return
+	}
+	if s.spend(costProblem + costAttempt*int64(len(p.Tried)) + 16*int64(text)) {
+		p.Tried = s.work.keep(p.Tried)
+		s.res.Problems = append(s.res.Problems, p)
+	}
+}
+
+// maxProblems is how many of one severity are kept: as many as anybody reads,
+// and enough for the verdict.
+const maxProblems = 1000
+
+// unlisted says how many problems there are besides.
+func (s *sim) unlisted() {
+	n := 0
+	for _, k := range s.bySeverity {
+		n += max(0, k-maxProblems)
+	}
+	if n > 0 {
+		s.res.Problems = append(s.res.Problems, Problem{Kind: Unlisted, Severity: Warning, Object: s.req.Program,
+			Message: fmt.Sprintf("%d more problems are not listed", n)})
+	}
+}
 
 // link does what ld.so would (rtld.c, dl_main).
 func (s *sim) link() {
 	s.subdirs = s.loader.subdirs(s.m.CPU)
-	for _, d := range s.loader.SystemDirs {
-		s.systemDirs = s.addDir(s.systemDirs, d, s.main)
+	s.systemDirs = s.newList(s.loader.SystemDirs, s.main).dirs
+	msg := truncated(s.prog, elf.PF_W)
+	if s.prog.IsLibrary() {
+		msg = s.mappable(s.prog)
 	}
-	if msg := truncated(s.prog); msg != "" {
+	if msg != "" {
 		s.problem(Problem{Kind: TruncatedLibrary, Severity: Error, Object: s.main.Path, Message: msg})
 		return
 	}
 	s.register(s.main)
 	s.register(s.rtld)
 	if v := s.req.Env["LD_LIBRARY_PATH"]; v != "" {
-		for _, e := range splitList(v, ":;") {
-			s.envDirs = s.addDir(s.envDirs, e, s.main)
-		}
+		s.envDirs = s.newList(splitList(v, ":;"), s.main).dirs
 	}
 	s.addScope(s.main)
 	s.preload()
 	s.needs()
 	s.versions()
 	s.isa()
-	if s.req.Symbols && !s.incomplete { // symbols of a missing library are missing too
+	if s.req.Symbols && !s.incomplete && !s.gaveUp { // symbols of a missing library are missing too
 		s.relocate()
 	}
 }
 
 // newMap makes a link map for an object opened by a path.
 func (s *sim) newMap(o *Object, opened string) *Map {
-	m := &Map{Object: o, Path: opened, dirLists: map[*string][]*searchDir{}}
+	m := &Map{Object: o, Path: opened, dirLists: map[*string]dirList{}}
 	abs := rootfs.Abs(s.m.FS, opened)
 	m.Origin = abs[:max(1, strings.LastIndexByte(abs, '/'))]
 	if f := o.ELF; f != nil {
@@ -114,15 +150,31 @@ func (s *sim) named(name string, m *Map) {
 
 // use notes one more name by which a map was asked for.
 func (m *Map) use(name string) {
-	if name == m.Path {
+	if name == m.Path || m.named(name) {
 		return
 	}
-	for _, n := range m.Names {
-		if n == name {
-			return
+	m.Names = append(m.Names, name)
+	if m.nameSet != nil {
+		m.nameSet[name] = true
+	}
+}
+
+func (m *Map) named(name string) bool {
+	if m.nameSet == nil && len(m.Names) > 8 {
+		m.nameSet = make(map[string]bool, 2*len(m.Names))
+		for _, n := range m.Names {
+			m.nameSet[n] = true
 		}
 	}
-	m.Names = append(m.Names, name)
+	return m.nameSet[name] || m.nameSet == nil && slices.Contains(m.Names, name)
+}
+
+// nearestRPath is the map itself, or who asked for it and so on, with an rpath.
+func (m *Map) nearestRPath() *Map {
+	if m.rpath != nil {
+		return m
+	}
+	return m.inherits
 }
 
 func (s *sim) addScope(m *Map) {
@@ -153,7 +205,8 @@ func (s *sim) mapObject(name string, by *Map, src Source) (*Map, *missing) {
 	}
 	m := s.newMap(f.obj, f.path)
 	m.Name, m.Names, m.By, m.Source, m.Owner, m.Dir = name, []string{name}, by, f.source, f.owner, f.dir
-	m.Passed = f.passed
+	m.Passed, m.inherits = f.passed, by.nearestRPath()
+	s.spend(costMap + costAttempt*int64(len(f.passed)))
 	if src != "" && f.source == FromPath {
 		m.Source = src
 	}
@@ -178,13 +231,13 @@ func (s *sim) preload() {
 		}
 	}
 	list("LD_PRELOAD", s.req.Env["LD_PRELOAD"])
-	if b, err := rootfs.ReadFile(s.m.FS, "/etc/ld.so.preload", 1<<20); err == nil {
-		text := ""
-		for _, line := range strings.Split(string(b), "\n") {
+	if b, err := rootfs.ReadFile(s.m.Config, "/etc/ld.so.preload", 1<<20); err == nil {
+		var text strings.Builder
+		for line := range strings.Lines(string(b)) {
 			line, _, _ = strings.Cut(line, "#")
-			text += line + "\n"
+			text.WriteString(line + "\n")
 		}
-		list("/etc/ld.so.preload", text)
+		list("/etc/ld.so.preload", text.String())
 	}
 }
 
@@ -193,7 +246,7 @@ func (s *sim) preload() {
 // goes on, to name them all.
 func (s *sim) needs() {
 	done := map[*Map]bool{}
-	for i := 0; i < len(s.res.Maps); {
+	for i := 0; i < len(s.res.Maps) && !s.gaveUp; {
 		m := s.res.Maps[i]
 		if done[m] {
 			i++
@@ -202,6 +255,9 @@ func (s *sim) needs() {
 		done[m] = true
 		at := i // where m stands; filters go before it and come next
 		for _, n := range m.Object.ELF.Needs {
+			if !s.spend(16) {
+				break
+			}
 			dep, miss := s.need(n.Name, m)
 			s.res.Bound = append(s.res.Bound, Bound{m, n, dep})
 			switch {
@@ -217,6 +273,9 @@ func (s *sim) needs() {
 }
 
 func (s *sim) need(name string, by *Map) (*Map, *missing) {
+	if name == "" { // the name that the program's own map has
+		return s.main, nil
+	}
 	expanded, ok := s.expand(name, by)
 	if !ok || expanded == "" {
 		return nil, &missing{msg: "empty dynamic string token substitution"}
@@ -232,6 +291,7 @@ func (s *sim) need(name string, by *Map) (*Map, *missing) {
 // insert puts a filter's object before the one at position at, unless it
 // stands earlier, and returns where that one stands now.
 func (s *sim) insert(dep *Map, at int) int {
+	s.spend(int64(len(s.res.Maps)))
 	if s.inScope[dep] {
 		j := slices.Index(s.res.Maps, dep)
 		if j <= at {

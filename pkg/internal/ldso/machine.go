@@ -24,6 +24,7 @@ import (
 // goroutine at a time; files must not change meanwhile.
 type Machine struct {
 	FS     rootfs.FS
+	Config rootfs.FS // where ld.so.cache, ld.so.preload and ld.so.conf are read
 	CPU    CPU
 	Kernel Kernel
 
@@ -31,6 +32,7 @@ type Machine struct {
 	opened  map[string]opened
 	loaders map[rootfs.ID]*Loader
 	cache   *Cache
+	cost    int64 // of looking at files, see Work
 }
 
 // Kernel is what uname(2) says.
@@ -52,7 +54,7 @@ type CPU struct {
 // NewMachine gives a Machine that has read nothing yet.
 func NewMachine(fsys rootfs.FS, cpu CPU, kernel Kernel) *Machine {
 	return &Machine{
-		FS: fsys, CPU: cpu, Kernel: kernel,
+		FS: fsys, Config: fsys, CPU: cpu, Kernel: kernel,
 		objects: map[rootfs.ID]*Object{}, opened: map[string]opened{}, loaders: map[rootfs.ID]*Loader{},
 	}
 }
@@ -79,6 +81,8 @@ type SymbolTable interface {
 // ErrNoSymbols says that an object is known without its symbols.
 var ErrNoSymbols = errors.New("its symbols were not recorded")
 
+const maxOpened = 1 << 20 // names to remember
+
 type opened struct {
 	obj *Object
 	err syscall.Errno
@@ -97,15 +101,30 @@ func (m *Machine) Lay(id rootfs.ID, o *Object, symbols SymbolTable) {
 // LayLoader makes the loader with this ID known by its facts.
 func (m *Machine) LayLoader(id rootfs.ID, l *Loader) { m.loaders[id] = l }
 
+// isDir is the loader's look at a directory that gave nothing.
+func (m *Machine) isDir(name string) (yes bool, errno syscall.Errno) {
+	m.charged(func() {
+		info, err := m.FS.Stat(name)
+		if err != nil {
+			errno = rootfs.Errno(err)
+		}
+		yes = err == nil && info.IsDir()
+	})
+	return yes, errno
+}
+
 // Open opens name as a loader would and reads the facts of what is there.
 // The error is that of open(2); a file that is no ELF object has Err set.
 func (m *Machine) Open(name string) (*Object, syscall.Errno) {
 	if o, ok := m.opened[name]; ok {
 		return o.obj, o.err
 	}
-	obj, errno := m.open(name)
-	m.opened[name] = opened{obj, errno}
-	return obj, errno
+	var o opened
+	m.charged(func() { o.obj, o.err = m.open(name) })
+	if len(m.opened) < maxOpened {
+		m.opened[name] = o
+	}
+	return o.obj, o.err
 }
 
 func (m *Machine) open(name string) (*Object, syscall.Errno) {

@@ -10,6 +10,7 @@ type Request struct {
 	Env     map[string]string // LD_* and PATH as the loader would see them
 	BindNow bool              // as under LD_BIND_NOW
 	Symbols bool              // resolve symbols too
+	Work    *Work             // shared with other starts; nil is one of its own
 }
 
 // Kind names what is wrong.
@@ -39,6 +40,8 @@ const (
 	CopySize         Kind = "copy-size"
 	SymbolsUnknown   Kind = "symbols-unknown"
 	CPUUnknown       Kind = "cpu-unknown"
+	GaveUp           Kind = "gave-up"
+	Unlisted         Kind = "more-problems"
 )
 
 // Severity tells what a problem does to the start.
@@ -86,7 +89,11 @@ type Map struct {
 
 	index          int
 	rpath, runpath *string
-	dirLists       map[*string][]*searchDir
+	inherits       *Map // the nearest of those who asked, one for the other, that has an rpath
+	dirLists       map[*string]dirList
+	nameSet        map[string]bool             // Names, where they are many
+	verdefs        map[elfx.NeededVersion]bool // by name and hash, where they are many
+	defines        []string
 }
 
 // Result is what a start would come to.

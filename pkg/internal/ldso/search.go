@@ -5,8 +5,6 @@ import (
 	"path"
 	"strings"
 	"syscall"
-
-	"github.com/compspec/compat/pkg/internal/rootfs"
 )
 
 // Source tells which rule found an object, or which list was searched.
@@ -49,6 +47,13 @@ const (
 type searchDir struct {
 	name   string // with a trailing slash; "" is the working directory
 	status []dirStatus
+	list   int // the last list that it came into
+}
+
+// dirList is a search list.
+type dirList struct {
+	dirs    []*searchDir
+	origins map[string]bool // those that were written with $ORIGIN
 }
 
 // found is the outcome of a search.
@@ -73,6 +78,9 @@ type missing struct {
 // find resolves one name for the object that asks for it (dl-load.c,
 // _dl_map_object).
 func (s *sim) find(name string, by *Map) (found, *missing) {
+	if len(name) >= maxName {
+		return found{}, &missing{msg: "cannot open shared object file: " + glibcError(syscall.ENAMETOOLONG)}
+	}
 	t := &trace{tried: s.scratch[:0]}
 	defer func() { s.scratch = t.tried }()
 	if strings.Contains(name, "/") {
@@ -109,19 +117,17 @@ func (s *sim) find(name string, by *Map) (found, *missing) {
 	var steps []step
 	if by.runpath == nil {
 		didMain := false
-		for l := by; l != nil; l = l.By {
-			if l.rpath != nil {
-				steps = append(steps, step{s.dirs(l, l.rpath, ":"), FromRPath, l})
-				didMain = didMain || l == s.main
-			}
+		for l := by.nearestRPath(); l != nil && s.spend(16); l = l.inherits {
+			steps = append(steps, step{s.dirs(l, l.rpath).dirs, FromRPath, l})
+			didMain = didMain || l == s.main
 		}
 		if !didMain && s.main.rpath != nil {
-			steps = append(steps, step{s.dirs(s.main, s.main.rpath, ":"), FromRPath, s.main})
+			steps = append(steps, step{s.dirs(s.main, s.main.rpath).dirs, FromRPath, s.main})
 		}
 	}
 	steps = append(steps, step{s.envDirs, FromEnv, nil})
 	if by.runpath != nil {
-		steps = append(steps, step{s.dirs(by, by.runpath, ":"), FromRunPath, by})
+		steps = append(steps, step{s.dirs(by, by.runpath).dirs, FromRunPath, by})
 	}
 	for _, st := range steps {
 		if f, m := try(st.list, st.src, st.owner); f != nil || m != nil {
@@ -165,6 +171,9 @@ func deref(f *found) found {
 func (s *sim) openPath(name string, list []*searchDir, src Source, owner *Map, t *trace) (string, candidate, string) {
 	var last candidate
 	for _, d := range list {
+		if !s.spend(costDir) {
+			return "", candidate{}, ""
+		}
 		here := false
 		noted := false
 		var errno syscall.Errno
@@ -173,6 +182,9 @@ func (s *sim) openPath(name string, list []*searchDir, src Source, owner *Map, t
 				continue
 			}
 			p := d.name + sub + name
+			if !s.spend(costDir) {
+				return "", candidate{}, ""
+			}
 			c := s.verify(p)
 			if c.fatal != "" || c.ok() {
 				t.note(src, owner, p, c)
@@ -181,9 +193,9 @@ func (s *sim) openPath(name string, list []*searchDir, src Source, owner *Map, t
 			last, errno = c, c.errno
 			if d.status[i] == dirUnknown {
 				d.status[i] = dirThere
-				if info, err := s.m.FS.Stat(dirName(d.name + sub)); err != nil {
-					d.status[i], errno = dirMissing, rootfs.Errno(err)
-				} else if !info.IsDir() {
+				if yes, e := s.m.isDir(dirName(d.name + sub)); e != 0 {
+					d.status[i], errno = dirMissing, e
+				} else if !yes {
 					d.status[i] = dirMissing
 				}
 			}
@@ -213,18 +225,14 @@ func dirName(d string) string {
 	return d
 }
 
-// dirs splits a search list into directories (dl-load.c, fillin_rpath).
-// Directories are shared between lists with what is known of them.
-func (s *sim) dirs(m *Map, list *string, seps string) []*searchDir {
-	if d, ok := m.dirLists[list]; ok {
-		return d
+// dirs is the rpath or runpath of an object as directories.
+func (s *sim) dirs(m *Map, list *string) dirList {
+	d, ok := m.dirLists[list]
+	if !ok {
+		d = s.newList(splitList(*list, ":"), m)
+		m.dirLists[list] = d
 	}
-	var out []*searchDir
-	for _, e := range splitList(*list, seps) {
-		out = s.addDir(out, e, m)
-	}
-	m.dirLists[list] = out
-	return out
+	return d
 }
 
 // splitList splits at any of the separators and keeps empty elements.
@@ -239,30 +247,49 @@ func splitList(list, seps string) []string {
 	}
 }
 
-func (s *sim) addDir(out []*searchDir, elem string, m *Map) []*searchDir {
-	if elem != "" {
-		var ok bool
-		if elem, ok = s.expand(elem, m); !ok || elem == "" {
-			return out
+// newList makes a search list of its elements (dl-load.c, fillin_rpath).
+// Directories are shared between lists with what is known of them.
+func (s *sim) newList(elems []string, m *Map) (l dirList) {
+	s.lists++
+	for _, e := range elems {
+		if !s.spend(64 + int64(len(e)/16)) {
+			break
 		}
-		elem = strings.TrimRight(elem, "/") + "/"
+		dir := ""
+		if e != "" {
+			var ok bool
+			if dir, ok = s.expand(e, m); !ok || dir == "" {
+				continue
+			}
+			dir = strings.TrimRight(dir, "/")
+			dir = dir[:min(len(dir), maxName)] + "/"
+		}
+		if hasOrigin(e) {
+			if l.origins == nil {
+				l.origins = map[string]bool{}
+			}
+			l.origins[dir] = true
+		}
+		if d := s.dir(dir); d.list != s.lists {
+			d.list = s.lists
+			l.dirs = append(l.dirs, d)
+		}
 	}
-	d := s.allDirs[elem]
+	return l
+}
+
+func (s *sim) dir(name string) *searchDir {
+	d := s.allDirs[name]
 	if d == nil {
-		d = &searchDir{name: elem, status: make([]dirStatus, len(s.subdirs))}
-		if !strings.HasPrefix(elem, "/") {
+		d = &searchDir{name: name, status: make([]dirStatus, len(s.subdirs))}
+		if !strings.HasPrefix(name, "/") {
 			for i := range d.status {
 				d.status[i] = dirThere // relative ones are never found missing
 			}
 		}
-		s.allDirs[elem] = d
+		s.allDirs[name] = d
 	}
-	for _, o := range out {
-		if o == d {
-			return out
-		}
-	}
-	return append(out, d)
+	return d
 }
 
 // viaOrigin reports whether m was found through a search list element, or a
@@ -280,11 +307,9 @@ func (s *sim) viaOrigin(m *Map) bool {
 	if list == nil {
 		return false
 	}
-	for _, e := range splitList(*list, ":") {
-		if !hasOrigin(e) {
-			continue
-		}
-		if dir, ok := s.expand(e, m.Owner); ok && strings.HasPrefix(m.Dir, strings.TrimRight(dir, "/")+"/") {
+	origins := s.dirs(m.Owner, list).origins
+	for i := range len(m.Dir) {
+		if m.Dir[i] == '/' && origins[m.Dir[:i+1]] {
 			return true
 		}
 	}

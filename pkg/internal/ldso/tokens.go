@@ -2,15 +2,18 @@ package ldso
 
 import "strings"
 
+const maxName = 4096 // PATH_MAX: open(2) takes no name of as many bytes
+
 // expand replaces $ORIGIN, $LIB and $PLATFORM, with or without braces
 // (dl-load.c, _dl_dst_substitute); other tokens stay as they are. ok is false
-// where a token has no value: such a path is dropped.
+// where a token has no value: such a path is dropped. What grows beyond any
+// file's name is cut there.
 func (s *sim) expand(in string, m *Map) (out string, ok bool) {
 	if !strings.Contains(in, "$") {
 		return in, true
 	}
 	var b strings.Builder
-	for i := 0; i < len(in); {
+	for i := 0; i < len(in) && b.Len() <= maxName; {
 		if in[i] != '$' {
 			b.WriteByte(in[i])
 			i++

@@ -2,6 +2,7 @@ package ldso
 
 import (
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -12,7 +13,14 @@ type trace struct {
 	otherClass *Object // one of another word size
 }
 
-func (t *trace) add(a Attempt) { t.tried = append(t.tried, a) }
+// maxTried is how many places one search keeps.
+const maxTried = 1 << 16
+
+func (t *trace) add(a Attempt) {
+	if len(t.tried) < maxTried {
+		t.tried = append(t.tried, a)
+	}
+}
 
 // dir notes a directory that has nothing of the name.
 func (t *trace) dir(src Source, owner *Map, dir string, absent bool) {
@@ -87,17 +95,8 @@ func (t *trace) missing(path string, c candidate, errno syscall.Errno) *missing 
 	return m
 }
 
-// glibcError is strerror in glibc's words, for the errors that open gives.
+// glibcError is strerror in glibc's words, which Go has in lower case.
 func glibcError(e syscall.Errno) string {
-	switch e {
-	case syscall.ENOENT:
-		return "No such file or directory"
-	case syscall.EACCES:
-		return "Permission denied"
-	case syscall.ELOOP:
-		return "Too many levels of symbolic links"
-	case syscall.ENOTDIR:
-		return "Not a directory"
-	}
-	return e.Error()
+	s := e.Error()
+	return strings.ToUpper(s[:1]) + s[1:]
 }

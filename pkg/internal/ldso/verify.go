@@ -3,7 +3,6 @@ package ldso
 import (
 	"debug/elf"
 	"errors"
-	"fmt"
 	"syscall"
 
 	"github.com/compspec/compat/pkg/internal/elfx"
@@ -103,62 +102,4 @@ func (s *sim) phdrSize() uint16 {
 		return 56
 	}
 	return 32
-}
-
-const pageSize = 4096
-
-// mappable judges what _dl_map_object_from_fd checks once the file was
-// chosen: its message, or "".
-func (s *sim) mappable(f *elfx.File) string {
-	for _, l := range f.Loads {
-		if s.loader.Features.PageAlign {
-			if l.Align&(pageSize-1) != 0 {
-				return "ELF load command alignment not page-aligned"
-			}
-			if l.Align != 0 && (l.VAddr-l.Offset)&(l.Align-1) != 0 {
-				return "ELF load command address/offset not properly aligned"
-			}
-		} else if (l.VAddr-l.Offset)&(pageSize-1) != 0 {
-			return "ELF load command address/offset not page-aligned"
-		}
-	}
-	switch {
-	case len(f.Loads) == 0:
-		return "object file has no loadable segments"
-	case f.Type == elf.ET_EXEC:
-		return "cannot dynamically load executable"
-	case !f.IsDynamic():
-		return "object file has no dynamic section"
-	case f.DTFlags1&elf.DF_1_PIE != 0:
-		return "cannot dynamically load position-independent executable"
-	}
-	return truncated(f)
-}
-
-// truncated reports where the loader itself would touch a page beyond the end
-// of the file, which is a SIGBUS: its own tables, and the last page of a
-// writable segment, whose tail it clears.
-func truncated(f *elfx.File) string {
-	for _, l := range f.Loads {
-		end := l.Offset + l.FileSize
-		lastPage := (end - 1) &^ (pageSize - 1)
-		if l.FileSize > 0 && l.Flags&elf.PF_W != 0 && l.MemSize > l.FileSize && lastPage >= uint64(f.Size) {
-			return fmt.Sprintf("the file is truncated: a segment reaches to byte %d, the file to %d", end, f.Size)
-		}
-	}
-	if d, bad := f.Defective(elfx.PartDynamic, elfx.PartStrings, elfx.PartVersions); bad {
-		return "the file is damaged: " + d.Error()
-	}
-	return ""
-}
-
-// beyondEnd reports a segment that runs past the end of the file and that
-// the loader does not touch itself: a SIGBUS for later.
-func beyondEnd(f *elfx.File) (string, bool) {
-	for _, l := range f.Loads {
-		if end := l.Offset + l.FileSize; l.FileSize > 0 && (end-1)&^(pageSize-1) >= uint64(f.Size) {
-			return fmt.Sprintf("a segment reaches to byte %d, the file to %d", end, f.Size), true
-		}
-	}
-	return "", false
 }

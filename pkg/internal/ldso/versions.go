@@ -22,6 +22,9 @@ func (s *sim) versions() {
 	}
 	for _, m := range s.res.Maps {
 		for _, need := range m.Object.ELF.VersNeeded {
+			if !s.spend(costVersion) {
+				return
+			}
 			provider := names[need.File]
 			if provider == nil {
 				if !s.incomplete {
@@ -32,6 +35,9 @@ func (s *sim) versions() {
 			}
 			s.relrVersion(m, need)
 			for _, v := range need.Versions {
+				if !s.spend(costVersion) {
+					return
+				}
 				s.version(m, provider, need.File, v)
 			}
 		}
@@ -48,10 +54,8 @@ func (s *sim) version(m, provider *Map, file string, v elfx.NeededVersion) {
 		s.problem(p)
 		return
 	}
-	for _, d := range f.VersDef {
-		if d.Hash == v.Hash && d.Name == v.Name {
-			return
-		}
+	if s.defines(provider, v) {
+		return
 	}
 	p.Kind, p.Severity = VersionMissing, Error
 	p.Message = fmt.Sprintf("%s: version `%s' not found (required by %s)", provider.Path, v.Name, m.Path)
@@ -59,12 +63,36 @@ func (s *sim) version(m, provider *Map, file string, v elfx.NeededVersion) {
 		p.Severity = Warning
 		p.Message = fmt.Sprintf("%s: weak version `%s' not found (required by %s)", provider.Path, v.Name, m.Path)
 	}
-	for _, d := range f.VersDef {
-		if !d.Base {
-			p.Providers = append(p.Providers, d.Name)
+	p.Providers = provider.defined()
+	s.problem(p)
+}
+
+// defines reports whether an object has the version.
+func (s *sim) defines(m *Map, v elfx.NeededVersion) bool {
+	defs := m.Object.ELF.VersDef
+	if len(defs) < 64 {
+		return slices.ContainsFunc(defs, func(d elfx.VersionDef) bool { return d.Hash == v.Hash && d.Name == v.Name })
+	}
+	if m.verdefs == nil {
+		s.spend(costVersion * int64(len(defs)))
+		m.verdefs = make(map[elfx.NeededVersion]bool, len(defs))
+		for _, d := range defs {
+			m.verdefs[elfx.NeededVersion{Name: d.Name, Hash: d.Hash}] = true
 		}
 	}
-	s.problem(p)
+	return m.verdefs[elfx.NeededVersion{Name: v.Name, Hash: v.Hash}]
+}
+
+// defined lists the versions that an object has, without that of its base.
+func (m *Map) defined() []string {
+	if m.defines == nil {
+		for _, d := range m.Object.ELF.VersDef {
+			if !d.Base {
+				m.defines = append(m.defines, d.Name)
+			}
+		}
+	}
+	return m.defines
 }
 
 // relrVersion is the check that came with DT_RELR in 2.36: an object with it

@@ -4,65 +4,157 @@ package specview
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 
 	"github.com/compspec/compat/pkg/artifact"
+	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/ldso"
 	"github.com/compspec/compat/pkg/internal/rootfs"
 )
 
+// Bounds on what a spec may claim, far above what a whole distribution has.
+const (
+	maxPrograms = 1 << 16
+	maxNames    = 1 << 17 // travelling objects, their aliases and links
+	maxSteps    = 1 << 22 // of rootfs.Overlay.Steps to lay them
+)
+
 // Over gives a machine like m with the travelling objects of the spec laid
-// over its files. Nothing that m has read is shared.
+// over its files. Nothing that m has read is shared. A spec that claims what
+// no file can hold, or too much of it, is an error that wraps
+// artifact.ErrInvalid.
 func Over(m *ldso.Machine, spec *artifact.Spec) (*ldso.Machine, error) {
-	o := rootfs.NewOverlay(m.FS)
-	out := ldso.NewMachine(o, m.CPU, m.Kernel)
+	l := &layer{spec: spec, o: rootfs.NewOverlay(m.FS), ids: make([]rootfs.ID, len(spec.Objects)), lines: map[string]string{}}
+	l.m = ldso.NewMachine(l.o, m.CPU, m.Kernel)
+	l.m.Config = m.Config // the machine's own, whatever the spec lays in its place
+	if len(spec.Programs) > maxPrograms {
+		return nil, fmt.Errorf("%w: %d programs, the limit is %d", artifact.ErrInvalid, len(spec.Programs), maxPrograms)
+	}
+	names := 0
 	for i := range spec.Objects {
-		obj := &spec.Objects[i]
-		if !obj.Travels {
-			continue
-		}
-		mode, err := strconv.ParseUint(obj.Mode, 8, 32)
-		if err != nil {
-			return nil, fmt.Errorf("%w: object %s: mode %q is not octal", artifact.ErrInvalid, obj.Path, obj.Mode)
-		}
-		id := o.Add(obj.Path, uint32(mode), obj.Size)
-		for _, l := range obj.Links {
-			o.AddLink(rootfs.Link(l))
-		}
-		for _, a := range obj.Aliases {
-			o.AddAlias(a, id)
-		}
-		lo := &ldso.Object{Path: obj.Path, Info: rootfs.Info{ID: id, Size: obj.Size, Mode: rootfs.RegularMode(uint32(mode))}}
-		var symbols ldso.SymbolTable
-		if obj.ELF != nil {
-			lo.ELF = facts(obj.ELF, obj.Size)
-			if obj.Symbols != nil {
-				symbols = table(obj.Symbols, lo.ELF)
-			}
-		} else {
-			lo.Err = fmt.Errorf("no ELF facts in the spec")
-			lo.Script = script(spec, obj.Path)
-		}
-		out.Lay(id, lo, symbols)
-		if obj.Loader != nil {
-			out.LayLoader(id, loader(obj.Path, obj.Loader))
+		if obj := &spec.Objects[i]; obj.Travels {
+			names += 1 + len(obj.Aliases) + len(obj.Links)
 		}
 	}
-	return out, nil
+	if names > maxNames {
+		return nil, fmt.Errorf("%w: %d paths of travelling objects, the limit is %d", artifact.ErrInvalid, names, maxNames)
+	}
+	for _, p := range spec.Programs {
+		if p.Kind == "script" {
+			l.lines[p.Path] = p.Script
+		}
+	}
+	// Objects come before links, and links before aliases: a file is where its
+	// own path says, and an alias is laid only where no link leads to it.
+	for _, lay := range []func(int, *artifact.Object) error{l.object, l.links, l.aliases} {
+		if err := l.each(lay); err != nil {
+			return nil, err
+		}
+	}
+	return l.m, nil
 }
 
-func script(spec *artifact.Spec, path string) string {
-	for _, p := range spec.Programs {
-		if p.Kind == "script" && p.Path == path {
-			return p.Script
+type layer struct {
+	spec  *artifact.Spec
+	o     *rootfs.Overlay
+	m     *ldso.Machine
+	ids   []rootfs.ID       // by the index of the object
+	lines map[string]string // of scripts, by the program's path
+}
+
+// each calls f for the objects that travel.
+func (l *layer) each(f func(int, *artifact.Object) error) error {
+	for i := range l.spec.Objects {
+		if obj := &l.spec.Objects[i]; obj.Travels {
+			if err := f(i, obj); err != nil {
+				return fmt.Errorf("%w: object %s: %w", artifact.ErrInvalid, obj.Path, err)
+			}
+		}
+	}
+	return nil
+}
+
+// laid is an error once laying has cost too much.
+func (l *layer) laid() error {
+	if l.o.Steps() > maxSteps {
+		return fmt.Errorf("the paths are too long or lead through too many links")
+	}
+	return nil
+}
+
+func (l *layer) links(_ int, obj *artifact.Object) error {
+	for _, link := range obj.Links {
+		l.o.AddLink(rootfs.Link(link))
+		if err := l.laid(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *layer) aliases(i int, obj *artifact.Object) error {
+	for _, alias := range obj.Aliases {
+		l.o.AddAlias(alias, l.ids[i])
+		if err := l.laid(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *layer) object(i int, obj *artifact.Object) error {
+	mode, err := strconv.ParseUint(obj.Mode, 8, 16)
+	if err != nil {
+		return fmt.Errorf("mode %.20q is not octal", obj.Mode)
+	}
+	if !strings.HasPrefix(obj.Path, "/") || path.Clean(obj.Path) != obj.Path || obj.Path == "/" {
+		return fmt.Errorf("its path is not that of a file, absolute and without links")
+	}
+	if obj.Size < 0 {
+		return fmt.Errorf("a size of %d bytes", obj.Size)
+	}
+	id := l.o.Add(obj.Path, uint32(mode), obj.Size)
+	l.ids[i] = id
+	if err := l.laid(); err != nil {
+		return err
+	}
+	lo := &ldso.Object{Path: obj.Path, Info: rootfs.Info{ID: id, Size: obj.Size, Mode: rootfs.RegularMode(uint32(mode))}}
+	r := &reader{}
+	var symbols ldso.SymbolTable
+	if obj.ELF != nil {
+		lo.ELF = r.facts(obj.ELF, obj.Size)
+		if obj.Symbols != nil {
+			symbols = r.table(obj.Symbols, lo.ELF)
+		}
+	} else {
+		lo.Err = fmt.Errorf("no ELF facts in the spec: %w", elfx.ErrNotELF)
+		lo.Script = r.text("script", l.script(obj))
+	}
+	l.m.Lay(id, lo, symbols)
+	if obj.Loader != nil {
+		l.m.LayLoader(id, r.loader(obj.Path, obj.Loader))
+	}
+	return r.err
+}
+
+// script is the "#!" line of a script, which the program that was reached by
+// one of its paths has.
+func (l *layer) script(obj *artifact.Object) string {
+	for _, p := range append([]string{obj.Path}, obj.Aliases...) {
+		if line, ok := l.lines[p]; ok {
+			return line
 		}
 	}
 	return ""
 }
 
-func loader(path string, l *artifact.Loader) *ldso.Loader {
-	out := &ldso.Loader{Path: path, Flavor: ldso.Flavor(l.Flavor), SystemDirs: l.SystemDirs, Features: ldso.ParseFeatures(l.Features)}
+func (r *reader) loader(path string, l *artifact.Loader) *ldso.Loader {
+	out := &ldso.Loader{Path: path, Flavor: ldso.Flavor(l.Flavor), Features: ldso.ParseFeatures(l.Features)}
+	for _, d := range l.SystemDirs {
+		out.SystemDirs = append(out.SystemDirs, r.text("system directory", d))
+	}
 	major, minor, _ := strings.Cut(l.Version, ".")
 	out.Major, _ = strconv.Atoi(major)
 	out.Minor, _ = strconv.Atoi(minor)

@@ -8,39 +8,85 @@ import (
 	"github.com/compspec/compat/pkg/internal/elfx"
 )
 
-var (
-	bindings = map[string]elf.SymBind{"": elf.STB_GLOBAL, "weak": elf.STB_WEAK, "unique": elf.STB_LOOS}
-	symTypes = map[string]elf.SymType{
-		"notype": elf.STT_NOTYPE, "": elf.STT_FUNC, "object": elf.STT_OBJECT, "common": elf.STT_COMMON,
-		"tls": elf.STT_TLS, "ifunc": elf.STT_GNU_IFUNC,
+func (r *reader) binding(s string) elf.SymBind {
+	switch s {
+	case "":
+		return elf.STB_GLOBAL
+	case "weak":
+		return elf.STB_WEAK
+	case "unique":
+		return elf.STB_LOOS
 	}
-	refs = map[string]elfx.Ref{"": elfx.RefPLT, "data": elfx.RefData, "copy": elfx.RefCopy}
-)
-
-func named[K ~uint8 | ~int](m map[string]K, s string) K {
-	if k, ok := m[s]; ok {
-		return k
-	}
-	n, _ := strconv.Atoi(s)
-	return K(n)
+	return elf.SymBind(r.nibble("binding", s))
 }
 
+func (r *reader) symType(s string) elf.SymType {
+	switch s {
+	case "":
+		return elf.STT_FUNC
+	case "notype":
+		return elf.STT_NOTYPE
+	case "object":
+		return elf.STT_OBJECT
+	case "common":
+		return elf.STT_COMMON
+	case "tls":
+		return elf.STT_TLS
+	case "ifunc":
+		return elf.STT_GNU_IFUNC
+	}
+	return elf.SymType(r.nibble("symbol type", s))
+}
+
+// nibble is a value that has no name: half of st_info.
+func (r *reader) nibble(what, s string) uint8 {
+	n, err := strconv.ParseUint(s, 10, 4)
+	if err != nil {
+		r.fail("%s %.20q is unknown", what, s)
+	}
+	return uint8(n)
+}
+
+func (r *reader) ref(s string) elfx.Ref {
+	switch s {
+	case "":
+		return elfx.RefPLT
+	case "data":
+		return elfx.RefData
+	case "copy":
+		return elfx.RefCopy
+	}
+	r.fail("ref %.20q is unknown", s)
+	return elfx.RefNone
+}
+
+// maxSame is how many versions of one symbol an object may define. A look-up
+// goes through them all; glibc has 6 of one at most.
+const maxSame = 64
+
 // table answers look-ups from the symbols of a spec as the file itself would.
-func table(s *artifact.Symbols, f *elfx.File) *elfx.Listed {
+func (r *reader) table(s *artifact.Symbols, f *elfx.File) *elfx.Listed {
 	list := func(in []artifact.Symbol, undefined bool) []elfx.Symbol {
 		out := make([]elfx.Symbol, 0, len(in))
 		for _, x := range in {
 			y := elfx.Symbol{
-				Name: x.Name, Version: x.Version, File: x.File, Hidden: x.Hidden, Size: x.Size,
-				Binding: named(bindings, x.Binding), Type: named(symTypes, x.Type),
+				Name: r.text("symbol", x.Name), Version: r.text("version", x.Version), File: r.text("file", x.File), Hidden: x.Hidden, Size: x.Size,
+				Binding: r.binding(x.Binding), Type: r.symType(x.Type),
 			}
 			if undefined {
-				y.Ref = named(refs, x.Ref)
+				y.Ref = r.ref(x.Ref)
 				y.NotPLTAddress = x.NotPLT || y.Ref == elfx.RefPLT
 			}
 			out = append(out, y)
 		}
 		return out
 	}
-	return elfx.NewListed(f, list(s.Undefined, true), list(s.Defined, false))
+	defined := list(s.Defined, false)
+	same := make(map[string]int, len(defined))
+	for _, x := range defined {
+		if same[x.Name]++; same[x.Name] > maxSame {
+			r.fail("symbol %.100q is defined more than %d times", x.Name, maxSame)
+		}
+	}
+	return elfx.NewListed(f, list(s.Undefined, true), defined)
 }
