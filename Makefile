@@ -20,7 +20,12 @@ demo: build # the main verbs, on a program of this machine, without a server
 	@PATH="$(BIN):$$PATH" sh scripts/demo.sh
 
 test: # all tests; one that needs gcc or oras says so where it skips
-	@PATH="$(BIN):$$PATH" $(GO) test $(GOTESTFLAGS) ./...
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	if command -v bash >/dev/null && command -v gcc >/dev/null && command -v python3 >/dev/null; then \
+		bash pkg/internal/loadertest/testdata/cases.sh build "$$dir/cases" >/dev/null; \
+		COMPAT_TEST_CASES="$$dir/cases"; export COMPAT_TEST_CASES; \
+	fi; \
+	PATH="$(BIN):$$PATH" $(GO) test $(GOTESTFLAGS) ./...
 
 test-race: # all tests under the race detector, which needs a C compiler
 	@$(MAKE) test GOTESTFLAGS="-race -count=1 $(GOTESTFLAGS)"

@@ -340,7 +340,7 @@ func TestCheckOfEditedSpecs(t *testing.T) {
 	host, specs := live(t), bases(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	checked := 0
-	for i := range 600 {
+	for i := range 300 {
 		edits := make([]byte, 4+r.IntN(60))
 		for j := range edits {
 			edits[j] = byte(r.Uint32())

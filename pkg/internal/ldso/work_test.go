@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/loadertest"
@@ -106,23 +105,13 @@ func TestPlacesAreCut(t *testing.T) {
 	}
 }
 
-// within fails what takes time that grows with the square.
-func within(t *testing.T, d time.Duration, f func()) {
-	t.Helper()
-	start := time.Now()
-	f()
-	if took := time.Since(start); took > d {
-		t.Errorf("took %v", took)
-	}
-}
-
+// This and the next are of what must not grow with the square: with these
+// numbers it would not end.
 func TestManyNamesOfOneObject(t *testing.T) {
 	m := &Map{Path: "/l"}
-	within(t, 3*time.Second, func() {
-		for i := range 200000 {
-			m.use(fmt.Sprintf("name%d", i%100000))
-		}
-	})
+	for i := range 200000 {
+		m.use(fmt.Sprintf("name%d", i%100000))
+	}
 	if len(m.Names) != 100000 || m.Names[0] != "name0" || m.Names[99999] != "name99999" {
 		t.Errorf("%d names", len(m.Names))
 	}
@@ -133,7 +122,7 @@ func TestManyNamesOfOneObject(t *testing.T) {
 }
 
 func TestManyVersionsOfOneObject(t *testing.T) {
-	const n = 100000
+	const n = 200000
 	f := &elfx.File{Verdef: true}
 	for i := range n {
 		name := fmt.Sprintf("V%d", i)
@@ -141,12 +130,10 @@ func TestManyVersionsOfOneObject(t *testing.T) {
 	}
 	s := &sim{m: &Machine{}, res: &Result{}, work: NewWork(DefaultSteps, nil), bySeverity: map[Severity]int{}}
 	provider := &Map{Path: "/p", Object: &Object{ELF: f}}
-	within(t, 3*time.Second, func() {
-		for i := range n + 100 {
-			name := fmt.Sprintf("V%d", n+99-i)
-			s.version(&Map{Path: "/m"}, provider, "p", elfx.NeededVersion{Name: name, Hash: elfx.Hash(name)})
-		}
-	})
+	for i := range n + 100 {
+		name := fmt.Sprintf("V%d", n+99-i)
+		s.version(&Map{Path: "/m"}, provider, "p", elfx.NeededVersion{Name: name, Hash: elfx.Hash(name)})
+	}
 	if len(s.res.Problems) != 100 || len(s.res.Problems[99].Providers) != n-1 {
 		t.Errorf("%d problems", len(s.res.Problems))
 	}
@@ -195,13 +182,11 @@ func TestSearchLists(t *testing.T) {
 	if len(long) > 2*maxName {
 		t.Errorf("a directory's name of %d bytes", len(long))
 	}
-	within(t, 3*time.Second, func() {
-		var elems []string
-		for i := range 100000 {
-			elems = append(elems, fmt.Sprintf("/d%d", i))
-		}
-		if l := s.newList(elems, m); len(l.dirs) != len(elems) {
-			t.Errorf("%d directories", len(l.dirs))
-		}
-	})
+	var elems []string
+	for i := range 100000 {
+		elems = append(elems, fmt.Sprintf("/d%d", i))
+	}
+	if l := s.newList(elems, m); len(l.dirs) != len(elems) {
+		t.Errorf("%d directories", len(l.dirs))
+	}
 }
