@@ -50,7 +50,8 @@ func Generate(ctx context.Context, opts GenerateOptions) (*Spec, error) {
 			return nil, fmt.Errorf("%w: the bundle %s is no directory here", ErrNotFound, dir)
 		}
 	}
-	g := &generator{ctx: ctx, m: m, opts: opts, objects: map[rootfs.ID]*Object{}, source: map[*Object]*ldso.Object{}, resolved: map[string]resolved{}}
+	g := &generator{ctx: ctx, m: m, opts: opts, objects: map[rootfs.ID]*Object{}, source: map[*Object]*ldso.Object{}, resolved: map[string]resolved{},
+		needs: map[[4]string]bool{}, programs: map[string]bool{}}
 	for _, t := range opts.Targets {
 		paths, err := findTargets(ctx, m, t, opts.Env)
 		if err != nil {
@@ -79,16 +80,17 @@ type generator struct {
 	objects  map[rootfs.ID]*Object
 	source   map[*Object]*ldso.Object
 	resolved map[string]resolved
+	needs    map[[4]string]bool // from, name, kind, to
+	programs map[string]bool    // by path
 	machine  elf.Machine
 }
 
 // program describes one target and all that it leads to.
 func (g *generator) program(p string) error {
-	for _, have := range g.spec.Programs {
-		if have.Path == p {
-			return nil
-		}
+	if g.programs[p] {
+		return nil
 	}
+	g.programs[p] = true
 	o, errno := g.m.Open(p)
 	if errno != 0 {
 		return fmt.Errorf("opening %s: %w", p, errno)
@@ -96,7 +98,10 @@ func (g *generator) program(p string) error {
 	prog := Program{Name: path.Base(p), Path: p}
 	switch {
 	case o.ELF != nil && (o.ELF.Type == elf.ET_EXEC || o.ELF.Type == elf.ET_DYN):
-		prog.Kind = g.elf(p, o)
+		var err error
+		if prog.Kind, err = g.elf(p, o); err != nil {
+			return err
+		}
 	case o.ELF != nil:
 		return fmt.Errorf("%w: %s is an ELF file, but neither a program nor a library (%s)", ErrInvalid, p, o.ELF.Type)
 	case o.Script != "":
@@ -141,12 +146,17 @@ func (g *generator) script(p, line string) []string {
 }
 
 // elf simulates the start of an ELF target and describes what it leads to.
-func (g *generator) elf(p string, o *ldso.Object) string {
+func (g *generator) elf(p string, o *ldso.Object) (string, error) {
 	if g.machine == 0 {
 		g.machine = o.ELF.Machine
 		g.spec.Platform = platform(o.ELF)
 	}
 	res := g.m.Start(ldso.Request{Program: p, Env: g.opts.Env})
+	for _, problem := range res.Problems {
+		if problem.Kind == ldso.GaveUp { // what is missing in it would not be seen
+			return "", fmt.Errorf("%w: %s: %s", ErrInvalid, p, problem.Message)
+		}
+	}
 	role := "program"
 	kind := "program"
 	if o.ELF.IsLibrary() {
@@ -189,7 +199,7 @@ func (g *generator) elf(p string, o *ldso.Object) string {
 			g.need(Need{From: main.Path, Name: n.Name, Kind: n.Kind.String(), Error: why})
 		}
 	}
-	return kind
+	return kind, nil
 }
 
 // edges writes down who needs what and what it was bound to.
@@ -219,12 +229,11 @@ func (g *generator) edges(res *ldso.Result) {
 }
 
 func (g *generator) need(n Need) {
-	for _, have := range g.spec.Needs {
-		if have.From == n.From && have.Name == n.Name && have.Kind == n.Kind && have.To == n.To {
-			return
-		}
+	key := [...]string{n.From, n.Name, n.Kind, n.To}
+	if !g.needs[key] {
+		g.needs[key] = true
+		g.spec.Needs = append(g.spec.Needs, n)
 	}
-	g.spec.Needs = append(g.spec.Needs, n)
 }
 
 // travels decides whether an object comes with the program.

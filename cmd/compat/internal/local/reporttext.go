@@ -18,12 +18,14 @@ var reportFormats = map[string]func(*hostindex.Report) ([]byte, error){
 // reportText prints a line for each program, and what was found for each.
 func reportText(r *hostindex.Report) ([]byte, error) {
 	var b bytes.Buffer
+	findings := map[string][]hostindex.Finding{}
+	for _, f := range r.Findings {
+		findings[f.Program] = append(findings[f.Program], f)
+	}
 	for _, p := range r.Programs {
 		fmt.Fprintf(&b, "%s: %s\n", p.Verdict, exit.Printable(p.Path+" "+verdictWords(p, r.Host)))
-		for _, f := range r.Findings {
-			if f.Program == p.Path {
-				findingText(&b, f)
-			}
+		for _, f := range findings[p.Path] {
+			findingText(&b, f)
 		}
 	}
 	if len(r.Programs) > 1 {
