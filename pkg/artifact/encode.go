@@ -67,6 +67,11 @@ func Validate(mediaType string, b []byte) error {
 // Detect tells the media type of a JSON document by its members: a spec names
 // its own, the first format has attributes.
 func Detect(b []byte) (string, error) {
+	// As Encode writes it. Nothing is lost by believing it: what takes the
+	// document reads all of it.
+	if bytes.HasPrefix(b, []byte(`{"mediaType":"`+MediaTypeSpec+`",`)) {
+		return MediaTypeSpec, nil
+	}
 	var doc struct {
 		MediaType  string          `json:"mediaType"`
 		Version    json.RawMessage `json:"version"`
