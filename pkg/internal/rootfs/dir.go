@@ -76,14 +76,7 @@ func (d *Dir) Open(name string) (File, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	f := &hostFile{fd: fd}
-	var st syscall.Stat_t
-	if err := syscall.Fstat(fd, &st); err != nil {
-		syscall.Close(fd)
-		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
-	}
-	f.info = infoOf(&st)
-	return f, nil
+	return newHostFile(fd, name)
 }
 
 func (d *Dir) stat(op, name string, flags int) (Info, error) {

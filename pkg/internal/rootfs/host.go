@@ -35,14 +35,7 @@ func (h *Host) Open(name string) (File, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	f := &hostFile{fd: fd}
-	var st syscall.Stat_t
-	if err := syscall.Fstat(fd, &st); err != nil {
-		syscall.Close(fd)
-		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
-	}
-	f.info = infoOf(&st)
-	return f, nil
+	return newHostFile(fd, name)
 }
 
 // Stat implements FS.
@@ -87,6 +80,15 @@ func (h *Host) ReadDir(name string) ([]string, error) {
 type hostFile struct {
 	fd   int
 	info Info
+}
+
+func newHostFile(fd int, name string) (File, error) {
+	var st syscall.Stat_t
+	if err := syscall.Fstat(fd, &st); err != nil {
+		syscall.Close(fd)
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return &hostFile{fd, infoOf(&st)}, nil
 }
 
 func (f *hostFile) Info() Info { return f.info }
