@@ -41,7 +41,10 @@ func Decode(b []byte) (*Spec, error) {
 	if err := Validate(MediaTypeSpec, b); err != nil {
 		return nil, err
 	}
-	var s Spec
+	if s, err := readSpec(b); err == nil {
+		return s, nil
+	}
+	var s Spec // in a form that needs all of JSON
 	if err := json.Unmarshal(b, &s); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
