@@ -6,12 +6,13 @@ BIN := $(CURDIR)/bin
 GOTESTFLAGS ?=
 FUZZTIME ?= 10s
 BENCHCOUNT ?= 6
+ROOTS ?= $(CURDIR)/dist/roots
 BENCH ?= .
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ORAS := oras.land/oras/cmd/oras@v1.3.6
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-race lint fuzz bench oras clean
+.PHONY: build demo test test-race test-roots lint fuzz bench oras clean
 
 build: # the static binary bin/compat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/compat ./cmd/compat
@@ -29,6 +30,12 @@ test: # all tests; one that needs gcc or oras says so where it skips
 
 test-race: # all tests under the race detector, which needs a C compiler
 	@$(MAKE) test GOTESTFLAGS="-race -count=1 $(GOTESTFLAGS)"
+
+test-roots: # the loaders of other distributions as oracles; needs root and debootstrap
+	sh scripts/make-roots.sh $(ROOTS)
+	# $$ORIGIN of a program comes from /proc; the mounts end with the namespace.
+	unshare --mount sh -c 'for r in $(ROOTS)/*; do mount -t proc proc "$$r/proc"; done; \
+		COMPAT_ROOTS=$(ROOTS) $(GO) test -tags roots -count 1 -v -run Roots ./pkg/internal/ldso'
 
 lint: # gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is due on:" $$unformatted; exit 1; fi

@@ -16,6 +16,7 @@ import (
 // half old and half new, but never left.
 type Dir struct {
 	root string
+	wd   string // inside the root
 	fd   int
 	walk bool // no openat2
 }
@@ -33,7 +34,7 @@ func NewDir(root string) (*Dir, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: root, Err: err}
 	}
-	d := &Dir{root: path.Clean(abs), fd: fd}
+	d := &Dir{root: path.Clean(abs), wd: "/", fd: fd}
 	probe, err := d.open(".", oPath|syscall.O_DIRECTORY)
 	if errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EPERM) { // before Linux 5.6, or a seccomp filter
 		d.walk = true
@@ -46,8 +47,15 @@ func NewDir(root string) (*Dir, error) {
 // Close closes the directory; the view is of no use then.
 func (d *Dir) Close() error { return syscall.Close(d.fd) }
 
-// Getwd implements FS: names are relative to the root.
-func (d *Dir) Getwd() string { return "/" }
+// In is the same view with relative names relative to wd, a path inside.
+func (d *Dir) In(wd string) *Dir {
+	in := *d
+	in.wd = wd
+	return &in
+}
+
+// Getwd implements FS.
+func (d *Dir) Getwd() string { return d.wd }
 
 const (
 	sysOpenat2     = 437 // the same on every architecture, as all calls since Linux 5.1
