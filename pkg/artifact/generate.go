@@ -106,8 +106,7 @@ func (g *generator) program(p string) error {
 		return fmt.Errorf("%w: %s is an ELF file, but neither a program nor a library (%s)", ErrInvalid, p, o.ELF.Type)
 	case o.Script != "":
 		prog.Kind, prog.Script = "script", o.Script
-		g.object(p, o, "script", true)
-		prog.Runs = g.script(p, o.Script)
+		prog.Runs = g.script(g.object(p, o, "script", true).Path, o.Script)
 	default:
 		return fmt.Errorf("%w: %s: %v, and no script", ErrInvalid, p, o.Err)
 	}
@@ -115,7 +114,7 @@ func (g *generator) program(p string) error {
 	return nil
 }
 
-// script follows a "#!" line to the programs it starts.
+// script follows the "#!" line of the object at p to the programs it starts.
 func (g *generator) script(p, line string) []string {
 	interp, arg := ldso.SplitScript(line)
 	need := Need{From: p, Name: interp, Kind: "script"}
