@@ -26,8 +26,8 @@ Objects found through $ORIGIN travel with the program; all others are asked of
 the host. LD_LIBRARY_PATH and LD_PRELOAD of the environment are heeded. The
 digests of unchanged files are remembered under $XDG_CACHE_HOME/compat.
 
-Exit status: 0 done; 2 usage; 3 a target is not found; 5 a target is neither an
-ELF file nor a script; 6 a file cannot be read or written.`,
+Exit status: 0 done; 2 usage; 3 a target or bundle is not found; 5 a target is
+neither an ELF file nor a script; 6 a file cannot be read or written.`,
 		Example: `  compat gen xz                         # a spec on standard output
   compat gen xz --out compat.json       # the file that push and check take by default
   compat gen ./bin --bundle ./lib       # libraries of ./lib travel along
