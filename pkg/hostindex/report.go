@@ -47,6 +47,7 @@ type Host struct {
 	Architecture string `json:"architecture"`
 	Kernel       string `json:"kernel,omitempty"` // release
 	ISA          string `json:"isa,omitempty"`    // x86-64-v3, ...
+	OS           string `json:"os,omitempty"`     // PRETTY_NAME of os-release
 }
 
 // Program is one program's verdict.
@@ -62,8 +63,13 @@ type Object struct {
 	Name      string `json:"name"` // as requested
 	Path      string `json:"path"` // as opened
 	Requester string `json:"requester,omitempty"`
-	Reason    string `json:"reason"` // program, preload, path, rpath, LD_LIBRARY_PATH, runpath, cache, default or interpreter
+	Reason    string `json:"reason"`          // program, preload, path, rpath, LD_LIBRARY_PATH, runpath, cache, default, interpreter or dlopen
+	Owner     string `json:"owner,omitempty"` // whose rpath or runpath it was found by
 	Travels   bool   `json:"travels"`
+	Injected  bool   `json:"injected,omitempty"` // of another machine, see CheckOptions.Inject
+	// Searched is where the name was looked for until it was found, in order;
+	// with CheckOptions.Explain only.
+	Searched []Place `json:"searched,omitempty"`
 }
 
 // Finding is one thing that is wrong, or could not be decided.
@@ -74,6 +80,10 @@ type Finding struct {
 	Object      string   `json:"object,omitempty"` // the file that it is about
 	Requester   string   `json:"requester,omitempty"`
 	Name        string   `json:"name,omitempty"` // the name that was asked for
+	// Chain is the path of needs from the program to the requester, by path.
+	Chain []string `json:"chain,omitempty"`
+	// Unreached is a usable file of that name that the loader never gets to.
+	Unreached string `json:"unreached,omitempty"`
 	Version     string   `json:"version,omitempty"`
 	Symbol      string   `json:"symbol,omitempty"`
 	Explanation string   `json:"explanation"`
