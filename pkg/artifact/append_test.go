@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/compspec/compat/pkg/internal/jsontext"
 )
 
 // fill sets v to something at random: every field, zero values among them.
@@ -146,13 +148,13 @@ func FuzzReadSpec(f *testing.F) {
 func FuzzQuote(f *testing.F) {
 	f.Add("a\x00\"\\\u2028\xff")
 	f.Fuzz(func(t *testing.T, s string) {
-		a := &appender{}
-		a.quote(s)
+		a := &jsontext.Writer{}
+		a.Quote(s)
 		want, err := marshal(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(a.b) + "\n"; got != string(want) {
+		if got := string(a.B) + "\n"; got != string(want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})

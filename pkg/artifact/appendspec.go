@@ -3,208 +3,210 @@ package artifact
 import (
 	"maps"
 	"slices"
+
+	"github.com/compspec/compat/pkg/internal/jsontext"
 )
 
 // appendSpec appends the JSON of s and a line end.
 func appendSpec(b []byte, s *Spec) []byte {
-	a := &appender{append(b, '{')}
-	a.text("mediaType", s.MediaType)
-	a.int("schemaVersion", int64(s.SchemaVersion))
-	a.key("platform")
-	a.raw("{")
-	a.text("os", s.Platform.OS)
-	a.text("architecture", s.Platform.Architecture)
-	a.optText("variant", s.Platform.Variant)
-	a.raw("}")
-	list(a, "programs", s.Programs, appendProgram)
+	a := &jsontext.Writer{B: append(b, '{')}
+	a.Text("mediaType", s.MediaType)
+	a.Int("schemaVersion", int64(s.SchemaVersion))
+	a.Key("platform")
+	a.Raw("{")
+	a.Text("os", s.Platform.OS)
+	a.Text("architecture", s.Platform.Architecture)
+	a.OptText("variant", s.Platform.Variant)
+	a.Raw("}")
+	jsontext.List(a, "programs", s.Programs, appendProgram)
 	if len(s.Environment) > 0 {
-		a.key("environment")
-		a.raw("{")
+		a.Key("environment")
+		a.Raw("{")
 		for _, k := range slices.Sorted(maps.Keys(s.Environment)) {
-			if a.b[len(a.b)-1] != '{' {
-				a.raw(",")
+			if a.B[len(a.B)-1] != '{' {
+				a.Raw(",")
 			}
-			a.quote(k)
-			a.raw(":")
-			a.quote(s.Environment[k])
+			a.Quote(k)
+			a.Raw(":")
+			a.Quote(s.Environment[k])
 		}
-		a.raw("}")
+		a.Raw("}")
 	}
-	list(a, "objects", s.Objects, appendObject)
-	list(a, "needs", s.Needs, appendNeed)
+	jsontext.List(a, "objects", s.Objects, appendObject)
+	jsontext.List(a, "needs", s.Needs, appendNeed)
 	appendRequirements(a, &s.Requirements)
-	a.bool("symbols", s.Symbols)
-	return append(a.b, "}\n"...)
+	a.Bool("symbols", s.Symbols)
+	return append(a.B, "}\n"...)
 }
 
-func appendProgram(a *appender, p *Program) {
-	a.raw("{")
-	a.text("name", p.Name)
-	a.text("path", p.Path)
-	a.text("kind", p.Kind)
-	a.optText("script", p.Script)
-	optList(a, "runs", p.Runs, appendString)
-	a.raw("}")
+func appendProgram(a *jsontext.Writer, p *Program) {
+	a.Raw("{")
+	a.Text("name", p.Name)
+	a.Text("path", p.Path)
+	a.Text("kind", p.Kind)
+	a.OptText("script", p.Script)
+	jsontext.OptList(a, "runs", p.Runs, jsontext.String)
+	a.Raw("}")
 }
 
-func appendObject(a *appender, o *Object) {
-	a.raw("{")
-	a.text("path", o.Path)
-	optList(a, "aliases", o.Aliases, appendString)
-	optList(a, "links", o.Links, func(a *appender, l *Link) {
-		a.raw("{")
-		a.text("path", l.Path)
-		a.text("target", l.Target)
-		a.optBool("dir", l.Dir)
-		a.raw("}")
+func appendObject(a *jsontext.Writer, o *Object) {
+	a.Raw("{")
+	a.Text("path", o.Path)
+	jsontext.OptList(a, "aliases", o.Aliases, jsontext.String)
+	jsontext.OptList(a, "links", o.Links, func(a *jsontext.Writer, l *Link) {
+		a.Raw("{")
+		a.Text("path", l.Path)
+		a.Text("target", l.Target)
+		a.OptBool("dir", l.Dir)
+		a.Raw("}")
 	})
-	a.text("role", o.Role)
-	a.bool("travels", o.Travels)
-	a.text("digest", o.Digest)
-	a.int("size", o.Size)
-	a.text("mode", o.Mode)
+	a.Text("role", o.Role)
+	a.Bool("travels", o.Travels)
+	a.Text("digest", o.Digest)
+	a.Int("size", o.Size)
+	a.Text("mode", o.Mode)
 	if o.ELF != nil {
-		a.key("elf")
+		a.Key("elf")
 		appendELF(a, o.ELF)
 	}
 	if l := o.Loader; l != nil {
-		a.key("loader")
-		a.raw("{")
-		a.text("flavor", l.Flavor)
-		a.optText("version", l.Version)
-		optList(a, "systemDirs", l.SystemDirs, appendString)
-		optList(a, "features", l.Features, appendString)
-		a.raw("}")
+		a.Key("loader")
+		a.Raw("{")
+		a.Text("flavor", l.Flavor)
+		a.OptText("version", l.Version)
+		jsontext.OptList(a, "systemDirs", l.SystemDirs, jsontext.String)
+		jsontext.OptList(a, "features", l.Features, jsontext.String)
+		a.Raw("}")
 	}
 	if s := o.Symbols; s != nil {
-		a.key("symbols")
-		a.raw("{")
-		optList(a, "undefined", s.Undefined, appendSymbol)
-		optList(a, "defined", s.Defined, appendSymbol)
-		a.raw("}")
+		a.Key("symbols")
+		a.Raw("{")
+		jsontext.OptList(a, "undefined", s.Undefined, appendSymbol)
+		jsontext.OptList(a, "defined", s.Defined, appendSymbol)
+		a.Raw("}")
 	}
-	a.raw("}")
+	a.Raw("}")
 }
 
-func appendELF(a *appender, e *ELF) {
-	a.raw("{")
-	a.int("class", int64(e.Class))
-	a.text("data", e.Data)
-	a.int("osabi", int64(e.OSABI))
-	a.int("abiVersion", int64(e.ABIVersion))
-	a.text("type", e.Type)
-	a.int("machine", int64(e.Machine))
-	a.uint("version", uint64(e.Version))
-	a.int("identVersion", int64(e.IdentVer))
-	a.uint("entry", e.Entry)
-	a.uint("flags", uint64(e.Flags))
-	a.int("phentsize", int64(e.PhEntSize))
-	a.optPointer("interp", e.Interp)
-	list(a, "loads", e.Loads, appendSegment)
+func appendELF(a *jsontext.Writer, e *ELF) {
+	a.Raw("{")
+	a.Int("class", int64(e.Class))
+	a.Text("data", e.Data)
+	a.Int("osabi", int64(e.OSABI))
+	a.Int("abiVersion", int64(e.ABIVersion))
+	a.Text("type", e.Type)
+	a.Int("machine", int64(e.Machine))
+	a.Uint("version", uint64(e.Version))
+	a.Int("identVersion", int64(e.IdentVer))
+	a.Uint("entry", e.Entry)
+	a.Uint("flags", uint64(e.Flags))
+	a.Int("phentsize", int64(e.PhEntSize))
+	a.OptPointer("interp", e.Interp)
+	jsontext.List(a, "loads", e.Loads, appendSegment)
 	for _, s := range [...]struct {
 		name string
 		*Segment
 	}{{"dynamic", e.Dynamic}, {"tls", e.TLS}} {
 		if s.Segment != nil {
-			a.key(s.name)
+			a.Key(s.name)
 			appendSegment(a, s.Segment)
 		}
 	}
-	a.text("gnuStack", e.Stack)
-	a.optText("abiTag", e.ABITag)
-	a.optUint("isaNeeded", uint64(e.ISANeeded))
-	a.optUint("needed1", uint64(e.Needed1))
-	optList(a, "dlopen", e.Dlopen, appendString)
-	a.optText("buildId", e.BuildID)
-	optList(a, "needed", e.Needed, func(a *appender, n *NeedName) {
-		a.raw("{")
-		a.text("kind", n.Kind)
-		a.text("name", n.Name)
-		a.raw("}")
+	a.Text("gnuStack", e.Stack)
+	a.OptText("abiTag", e.ABITag)
+	a.OptUint("isaNeeded", uint64(e.ISANeeded))
+	a.OptUint("needed1", uint64(e.Needed1))
+	jsontext.OptList(a, "dlopen", e.Dlopen, jsontext.String)
+	a.OptText("buildId", e.BuildID)
+	jsontext.OptList(a, "needed", e.Needed, func(a *jsontext.Writer, n *NeedName) {
+		a.Raw("{")
+		a.Text("kind", n.Kind)
+		a.Text("name", n.Name)
+		a.Raw("}")
 	})
-	a.optPointer("soname", e.Soname)
-	a.optPointer("rpath", e.RPath)
-	a.optPointer("runpath", e.RunPath)
-	a.optUint("dtFlags", e.DTFlags)
-	a.optUint("dtFlags1", e.Flags1)
-	a.optBool("bindNow", e.BindNow)
-	a.optBool("relr", e.Relr)
-	a.optBool("textrel", e.TextRel)
-	a.optBool("versym", e.Versym)
-	optList(a, "verneed", e.Verneed, appendVerneed)
-	optList(a, "verdef", e.Verdef, func(a *appender, d *Verdef) {
-		a.raw("{")
-		a.text("name", d.Name)
-		a.int("index", int64(d.Index))
-		a.optBool("base", d.Base)
-		a.raw("}")
+	a.OptPointer("soname", e.Soname)
+	a.OptPointer("rpath", e.RPath)
+	a.OptPointer("runpath", e.RunPath)
+	a.OptUint("dtFlags", e.DTFlags)
+	a.OptUint("dtFlags1", e.Flags1)
+	a.OptBool("bindNow", e.BindNow)
+	a.OptBool("relr", e.Relr)
+	a.OptBool("textrel", e.TextRel)
+	a.OptBool("versym", e.Versym)
+	jsontext.OptList(a, "verneed", e.Verneed, appendVerneed)
+	jsontext.OptList(a, "verdef", e.Verdef, func(a *jsontext.Writer, d *Verdef) {
+		a.Raw("{")
+		a.Text("name", d.Name)
+		a.Int("index", int64(d.Index))
+		a.OptBool("base", d.Base)
+		a.Raw("}")
 	})
-	optList(a, "defects", e.Defects, appendString)
-	a.raw("}")
+	jsontext.OptList(a, "defects", e.Defects, jsontext.String)
+	a.Raw("}")
 }
 
-func appendSegment(a *appender, s *Segment) {
-	a.raw("{")
-	a.uint("offset", s.Offset)
-	a.uint("vaddr", s.VAddr)
-	a.uint("filesz", s.FileSz)
-	a.uint("memsz", s.MemSz)
-	a.uint("align", s.Align)
-	a.text("flags", s.Flags)
-	a.raw("}")
+func appendSegment(a *jsontext.Writer, s *Segment) {
+	a.Raw("{")
+	a.Uint("offset", s.Offset)
+	a.Uint("vaddr", s.VAddr)
+	a.Uint("filesz", s.FileSz)
+	a.Uint("memsz", s.MemSz)
+	a.Uint("align", s.Align)
+	a.Text("flags", s.Flags)
+	a.Raw("}")
 }
 
-func appendVerneed(a *appender, n *Verneed) {
-	a.raw("{")
-	a.text("file", n.File)
-	list(a, "versions", n.Versions, func(a *appender, v *Version) {
-		a.raw("{")
-		a.text("name", v.Name)
-		a.optBool("weak", v.Weak)
-		a.raw("}")
+func appendVerneed(a *jsontext.Writer, n *Verneed) {
+	a.Raw("{")
+	a.Text("file", n.File)
+	jsontext.List(a, "versions", n.Versions, func(a *jsontext.Writer, v *Version) {
+		a.Raw("{")
+		a.Text("name", v.Name)
+		a.OptBool("weak", v.Weak)
+		a.Raw("}")
 	})
-	a.raw("}")
+	a.Raw("}")
 }
 
-func appendSymbol(a *appender, s *Symbol) {
-	a.raw("{")
-	a.text("name", s.Name)
-	a.optText("version", s.Version)
-	a.optText("file", s.File)
-	a.optBool("hidden", s.Hidden)
-	a.optText("binding", s.Binding)
-	a.optText("type", s.Type)
-	a.optUint("size", s.Size)
-	a.optText("ref", s.Ref)
-	a.optBool("notPlt", s.NotPLT)
-	a.raw("}")
+func appendSymbol(a *jsontext.Writer, s *Symbol) {
+	a.Raw("{")
+	a.Text("name", s.Name)
+	a.OptText("version", s.Version)
+	a.OptText("file", s.File)
+	a.OptBool("hidden", s.Hidden)
+	a.OptText("binding", s.Binding)
+	a.OptText("type", s.Type)
+	a.OptUint("size", s.Size)
+	a.OptText("ref", s.Ref)
+	a.OptBool("notPlt", s.NotPLT)
+	a.Raw("}")
 }
 
-func appendNeed(a *appender, n *Need) {
-	a.raw("{")
-	a.text("from", n.From)
-	a.text("name", n.Name)
-	a.text("kind", n.Kind)
-	a.optText("to", n.To)
-	a.optText("object", n.Object)
-	a.optText("found", n.Found)
-	a.optText("error", n.Error)
-	a.raw("}")
+func appendNeed(a *jsontext.Writer, n *Need) {
+	a.Raw("{")
+	a.Text("from", n.From)
+	a.Text("name", n.Name)
+	a.Text("kind", n.Kind)
+	a.OptText("to", n.To)
+	a.OptText("object", n.Object)
+	a.OptText("found", n.Found)
+	a.OptText("error", n.Error)
+	a.Raw("}")
 }
 
-func appendRequirements(a *appender, r *Requirements) {
-	a.key("requirements")
-	a.raw("{")
-	list(a, "interpreters", r.Interpreters, appendString)
-	list(a, "libraries", r.Libraries, func(a *appender, l *LibraryNeed) {
-		a.raw("{")
-		a.text("soname", l.Soname)
-		list(a, "versions", l.Versions, appendString)
-		list(a, "neededBy", l.NeededBy, appendString)
-		a.raw("}")
+func appendRequirements(a *jsontext.Writer, r *Requirements) {
+	a.Key("requirements")
+	a.Raw("{")
+	jsontext.List(a, "interpreters", r.Interpreters, jsontext.String)
+	jsontext.List(a, "libraries", r.Libraries, func(a *jsontext.Writer, l *LibraryNeed) {
+		a.Raw("{")
+		a.Text("soname", l.Soname)
+		jsontext.List(a, "versions", l.Versions, jsontext.String)
+		jsontext.List(a, "neededBy", l.NeededBy, jsontext.String)
+		a.Raw("}")
 	})
-	a.optText("glibc", r.Glibc)
-	a.optText("isa", r.ISA)
-	a.optText("kernel", r.Kernel)
-	a.raw("}")
+	a.OptText("glibc", r.Glibc)
+	a.OptText("isa", r.ISA)
+	a.OptText("kernel", r.Kernel)
+	a.Raw("}")
 }

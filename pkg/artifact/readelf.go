@@ -1,34 +1,36 @@
 package artifact
 
-func readELF(r *reader, e *ELF) {
-	r.object(func(key []byte) {
+import "github.com/compspec/compat/pkg/internal/jsontext"
+
+func readELF(r *jsontext.Reader, e *ELF) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "class":
-			e.Class = int(r.int())
+			e.Class = int(r.Int())
 		case "data":
-			e.Data = r.text()
+			e.Data = r.Text()
 		case "osabi":
-			e.OSABI = int(r.int())
+			e.OSABI = int(r.Int())
 		case "abiVersion":
-			e.ABIVersion = int(r.int())
+			e.ABIVersion = int(r.Int())
 		case "type":
-			e.Type = r.text()
+			e.Type = r.Text()
 		case "machine":
-			e.Machine = int(r.int())
+			e.Machine = int(r.Int())
 		case "version":
-			e.Version = uint32(r.uint(32))
+			e.Version = uint32(r.Uint(32))
 		case "identVersion":
-			e.IdentVer = int(r.int())
+			e.IdentVer = int(r.Int())
 		case "entry":
-			e.Entry = r.uint(64)
+			e.Entry = r.Uint(64)
 		case "flags":
-			e.Flags = uint32(r.uint(32))
+			e.Flags = uint32(r.Uint(32))
 		case "phentsize":
-			e.PhEntSize = int(r.int())
+			e.PhEntSize = int(r.Int())
 		case "interp":
-			e.Interp = r.pointer()
+			e.Interp = r.Pointer()
 		case "loads":
-			e.Loads = readList(r, readSegment)
+			e.Loads = jsontext.ReadList(r, readSegment)
 		case "dynamic":
 			e.Dynamic = &Segment{}
 			readSegment(r, e.Dynamic)
@@ -36,17 +38,17 @@ func readELF(r *reader, e *ELF) {
 			e.TLS = &Segment{}
 			readSegment(r, e.TLS)
 		case "gnuStack":
-			e.Stack = r.text()
+			e.Stack = r.Text()
 		case "abiTag":
-			e.ABITag = r.text()
+			e.ABITag = r.Text()
 		case "isaNeeded":
-			e.ISANeeded = uint32(r.uint(32))
+			e.ISANeeded = uint32(r.Uint(32))
 		case "needed1":
-			e.Needed1 = uint32(r.uint(32))
+			e.Needed1 = uint32(r.Uint(32))
 		case "dlopen":
-			e.Dlopen = readList(r, readText)
+			e.Dlopen = jsontext.ReadList(r, jsontext.ReadText)
 		case "buildId":
-			e.BuildID = r.text()
+			e.BuildID = r.Text()
 		default:
 			readDynamic(r, e, key)
 		}
@@ -54,108 +56,108 @@ func readELF(r *reader, e *ELF) {
 }
 
 // readDynamic reads the members that come from the dynamic section.
-func readDynamic(r *reader, e *ELF, key []byte) {
+func readDynamic(r *jsontext.Reader, e *ELF, key []byte) {
 	switch string(key) {
 	case "needed":
-		e.Needed = readList(r, readNeedName)
+		e.Needed = jsontext.ReadList(r, readNeedName)
 	case "soname":
-		e.Soname = r.pointer()
+		e.Soname = r.Pointer()
 	case "rpath":
-		e.RPath = r.pointer()
+		e.RPath = r.Pointer()
 	case "runpath":
-		e.RunPath = r.pointer()
+		e.RunPath = r.Pointer()
 	case "dtFlags":
-		e.DTFlags = r.uint(64)
+		e.DTFlags = r.Uint(64)
 	case "dtFlags1":
-		e.Flags1 = r.uint(64)
+		e.Flags1 = r.Uint(64)
 	case "bindNow":
-		e.BindNow = r.bool()
+		e.BindNow = r.Bool()
 	case "relr":
-		e.Relr = r.bool()
+		e.Relr = r.Bool()
 	case "textrel":
-		e.TextRel = r.bool()
+		e.TextRel = r.Bool()
 	case "versym":
-		e.Versym = r.bool()
+		e.Versym = r.Bool()
 	case "verneed":
-		e.Verneed = readList(r, readVerneed)
+		e.Verneed = jsontext.ReadList(r, readVerneed)
 	case "verdef":
-		e.Verdef = readList(r, readVerdef)
+		e.Verdef = jsontext.ReadList(r, readVerdef)
 	case "defects":
-		e.Defects = readList(r, readText)
+		e.Defects = jsontext.ReadList(r, jsontext.ReadText)
 	default:
-		r.bad = true
+		r.Bad = true
 	}
 }
 
-func readSegment(r *reader, s *Segment) {
-	r.object(func(key []byte) {
+func readSegment(r *jsontext.Reader, s *Segment) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "offset":
-			s.Offset = r.uint(64)
+			s.Offset = r.Uint(64)
 		case "vaddr":
-			s.VAddr = r.uint(64)
+			s.VAddr = r.Uint(64)
 		case "filesz":
-			s.FileSz = r.uint(64)
+			s.FileSz = r.Uint(64)
 		case "memsz":
-			s.MemSz = r.uint(64)
+			s.MemSz = r.Uint(64)
 		case "align":
-			s.Align = r.uint(64)
+			s.Align = r.Uint(64)
 		case "flags":
-			s.Flags = r.text()
+			s.Flags = r.Text()
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }
 
-func readNeedName(r *reader, n *NeedName) {
-	r.object(func(key []byte) {
+func readNeedName(r *jsontext.Reader, n *NeedName) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "kind":
-			n.Kind = r.text()
+			n.Kind = r.Text()
 		case "name":
-			n.Name = r.text()
+			n.Name = r.Text()
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }
 
-func readVerneed(r *reader, n *Verneed) {
-	r.object(func(key []byte) {
+func readVerneed(r *jsontext.Reader, n *Verneed) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "file":
-			n.File = r.text()
+			n.File = r.Text()
 		case "versions":
-			n.Versions = readList(r, func(r *reader, v *Version) {
-				r.object(func(key []byte) {
+			n.Versions = jsontext.ReadList(r, func(r *jsontext.Reader, v *Version) {
+				r.Object(func(key []byte) {
 					switch string(key) {
 					case "name":
-						v.Name = r.text()
+						v.Name = r.Text()
 					case "weak":
-						v.Weak = r.bool()
+						v.Weak = r.Bool()
 					default:
-						r.bad = true
+						r.Bad = true
 					}
 				})
 			})
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }
 
-func readVerdef(r *reader, d *Verdef) {
-	r.object(func(key []byte) {
+func readVerdef(r *jsontext.Reader, d *Verdef) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "name":
-			d.Name = r.text()
+			d.Name = r.Text()
 		case "index":
-			d.Index = int(r.int())
+			d.Index = int(r.Int())
 		case "base":
-			d.Base = r.bool()
+			d.Base = r.Bool()
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }

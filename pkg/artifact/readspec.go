@@ -1,93 +1,95 @@
 package artifact
 
+import "github.com/compspec/compat/pkg/internal/jsontext"
+
 // readSpec reads what appendSpec wrote, also with its members in another order
-// and with white space. It returns errOtherForm for anything else.
+// and with white space. It returns jsontext.ErrOtherForm for anything else.
 func readSpec(b []byte) (*Spec, error) {
-	r := &reader{b: b}
+	r := &jsontext.Reader{B: b}
 	s := &Spec{}
-	r.object(func(key []byte) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "mediaType":
-			s.MediaType = r.text()
+			s.MediaType = r.Text()
 		case "schemaVersion":
-			s.SchemaVersion = int(r.int())
+			s.SchemaVersion = int(r.Int())
 		case "platform":
-			r.object(func(key []byte) {
+			r.Object(func(key []byte) {
 				switch string(key) {
 				case "os":
-					s.Platform.OS = r.text()
+					s.Platform.OS = r.Text()
 				case "architecture":
-					s.Platform.Architecture = r.text()
+					s.Platform.Architecture = r.Text()
 				case "variant":
-					s.Platform.Variant = r.text()
+					s.Platform.Variant = r.Text()
 				default:
-					r.bad = true
+					r.Bad = true
 				}
 			})
 		case "programs":
-			s.Programs = readList(r, readProgram)
+			s.Programs = jsontext.ReadList(r, readProgram)
 		case "environment":
 			s.Environment = Environment{}
-			r.object(func(key []byte) { s.Environment[string(key)] = r.text() })
+			r.Object(func(key []byte) { s.Environment[string(key)] = r.Text() })
 		case "objects":
-			s.Objects = readList(r, readObject)
+			s.Objects = jsontext.ReadList(r, readObject)
 		case "needs":
-			s.Needs = readList(r, readNeed)
+			s.Needs = jsontext.ReadList(r, readNeed)
 		case "requirements":
 			readRequirements(r, &s.Requirements)
 		case "symbols":
-			s.Symbols = r.bool()
+			s.Symbols = r.Bool()
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
-	if r.peek() != 0 || r.pos < len(b) {
-		r.bad = true
+	if r.Peek() != 0 || r.Pos < len(b) {
+		r.Bad = true
 	}
-	if r.bad {
-		return nil, errOtherForm
+	if r.Bad {
+		return nil, jsontext.ErrOtherForm
 	}
 	return s, nil
 }
 
-func readProgram(r *reader, p *Program) {
-	r.object(func(key []byte) {
+func readProgram(r *jsontext.Reader, p *Program) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "name":
-			p.Name = r.text()
+			p.Name = r.Text()
 		case "path":
-			p.Path = r.text()
+			p.Path = r.Text()
 		case "kind":
-			p.Kind = r.text()
+			p.Kind = r.Text()
 		case "script":
-			p.Script = r.text()
+			p.Script = r.Text()
 		case "runs":
-			p.Runs = readList(r, readText)
+			p.Runs = jsontext.ReadList(r, jsontext.ReadText)
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }
 
-func readObject(r *reader, o *Object) {
-	r.object(func(key []byte) {
+func readObject(r *jsontext.Reader, o *Object) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "path":
-			o.Path = r.text()
+			o.Path = r.Text()
 		case "aliases":
-			o.Aliases = readList(r, readText)
+			o.Aliases = jsontext.ReadList(r, jsontext.ReadText)
 		case "links":
-			o.Links = readList(r, readLink)
+			o.Links = jsontext.ReadList(r, readLink)
 		case "role":
-			o.Role = r.text()
+			o.Role = r.Text()
 		case "travels":
-			o.Travels = r.bool()
+			o.Travels = r.Bool()
 		case "digest":
-			o.Digest = r.text()
+			o.Digest = r.Text()
 		case "size":
-			o.Size = r.int()
+			o.Size = r.Int()
 		case "mode":
-			o.Mode = r.text()
+			o.Mode = r.Text()
 		case "elf":
 			o.ELF = &ELF{}
 			readELF(r, o.ELF)
@@ -96,134 +98,134 @@ func readObject(r *reader, o *Object) {
 			readLoader(r, o.Loader)
 		case "symbols":
 			o.Symbols = &Symbols{}
-			r.object(func(key []byte) {
+			r.Object(func(key []byte) {
 				switch string(key) {
 				case "undefined":
-					o.Symbols.Undefined = readList(r, readSymbol)
+					o.Symbols.Undefined = jsontext.ReadList(r, readSymbol)
 				case "defined":
-					o.Symbols.Defined = readList(r, readSymbol)
+					o.Symbols.Defined = jsontext.ReadList(r, readSymbol)
 				default:
-					r.bad = true
+					r.Bad = true
 				}
 			})
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }
 
-func readLink(r *reader, l *Link) {
-	r.object(func(key []byte) {
+func readLink(r *jsontext.Reader, l *Link) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "path":
-			l.Path = r.text()
+			l.Path = r.Text()
 		case "target":
-			l.Target = r.text()
+			l.Target = r.Text()
 		case "dir":
-			l.Dir = r.bool()
+			l.Dir = r.Bool()
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }
 
-func readLoader(r *reader, l *Loader) {
-	r.object(func(key []byte) {
+func readLoader(r *jsontext.Reader, l *Loader) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "flavor":
-			l.Flavor = r.text()
+			l.Flavor = r.Text()
 		case "version":
-			l.Version = r.text()
+			l.Version = r.Text()
 		case "systemDirs":
-			l.SystemDirs = readList(r, readText)
+			l.SystemDirs = jsontext.ReadList(r, jsontext.ReadText)
 		case "features":
-			l.Features = readList(r, readText)
+			l.Features = jsontext.ReadList(r, jsontext.ReadText)
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }
 
-func readSymbol(r *reader, s *Symbol) {
-	r.object(func(key []byte) {
+func readSymbol(r *jsontext.Reader, s *Symbol) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "name":
-			s.Name = r.text()
+			s.Name = r.Text()
 		case "version":
-			s.Version = r.text()
+			s.Version = r.Text()
 		case "file":
-			s.File = r.text()
+			s.File = r.Text()
 		case "hidden":
-			s.Hidden = r.bool()
+			s.Hidden = r.Bool()
 		case "binding":
-			s.Binding = r.text()
+			s.Binding = r.Text()
 		case "type":
-			s.Type = r.text()
+			s.Type = r.Text()
 		case "size":
-			s.Size = r.uint(64)
+			s.Size = r.Uint(64)
 		case "ref":
-			s.Ref = r.text()
+			s.Ref = r.Text()
 		case "notPlt":
-			s.NotPLT = r.bool()
+			s.NotPLT = r.Bool()
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }
 
-func readNeed(r *reader, n *Need) {
-	r.object(func(key []byte) {
+func readNeed(r *jsontext.Reader, n *Need) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "from":
-			n.From = r.text()
+			n.From = r.Text()
 		case "name":
-			n.Name = r.text()
+			n.Name = r.Text()
 		case "kind":
-			n.Kind = r.text()
+			n.Kind = r.Text()
 		case "to":
-			n.To = r.text()
+			n.To = r.Text()
 		case "object":
-			n.Object = r.text()
+			n.Object = r.Text()
 		case "found":
-			n.Found = r.text()
+			n.Found = r.Text()
 		case "error":
-			n.Error = r.text()
+			n.Error = r.Text()
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }
 
-func readRequirements(r *reader, q *Requirements) {
-	r.object(func(key []byte) {
+func readRequirements(r *jsontext.Reader, q *Requirements) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "interpreters":
-			q.Interpreters = readList(r, readText)
+			q.Interpreters = jsontext.ReadList(r, jsontext.ReadText)
 		case "libraries":
-			q.Libraries = readList(r, readLibraryNeed)
+			q.Libraries = jsontext.ReadList(r, readLibraryNeed)
 		case "glibc":
-			q.Glibc = r.text()
+			q.Glibc = r.Text()
 		case "isa":
-			q.ISA = r.text()
+			q.ISA = r.Text()
 		case "kernel":
-			q.Kernel = r.text()
+			q.Kernel = r.Text()
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }
 
-func readLibraryNeed(r *reader, l *LibraryNeed) {
-	r.object(func(key []byte) {
+func readLibraryNeed(r *jsontext.Reader, l *LibraryNeed) {
+	r.Object(func(key []byte) {
 		switch string(key) {
 		case "soname":
-			l.Soname = r.text()
+			l.Soname = r.Text()
 		case "versions":
-			l.Versions = readList(r, readText)
+			l.Versions = jsontext.ReadList(r, jsontext.ReadText)
 		case "neededBy":
-			l.NeededBy = readList(r, readText)
+			l.NeededBy = jsontext.ReadList(r, jsontext.ReadText)
 		default:
-			r.bad = true
+			r.Bad = true
 		}
 	})
 }

@@ -74,22 +74,22 @@ type Object struct {
 
 // Finding is one thing that is wrong, or could not be decided.
 type Finding struct {
-	Kind        string   `json:"kind"`
-	Severity    Severity `json:"severity"`
-	Program     string   `json:"program"`
-	Object      string   `json:"object,omitempty"` // the file that it is about
-	Requester   string   `json:"requester,omitempty"`
-	Name        string   `json:"name,omitempty"` // the name that was asked for
+	Kind      string   `json:"kind"`
+	Severity  Severity `json:"severity"`
+	Program   string   `json:"program"`
+	Object    string   `json:"object,omitempty"` // the file that it is about
+	Requester string   `json:"requester,omitempty"`
+	Name      string   `json:"name,omitempty"` // the name that was asked for
 	// Chain is the path of needs from the program to the requester, by path.
 	Chain []string `json:"chain,omitempty"`
 	// Unreached is a usable file of that name that the loader never gets to.
-	Unreached string `json:"unreached,omitempty"`
-	Version     string   `json:"version,omitempty"`
-	Symbol      string   `json:"symbol,omitempty"`
-	Explanation string   `json:"explanation"`
-	Message     string   `json:"message,omitempty"` // what the loader or kernel would say
-	Searched    []Place  `json:"searched,omitempty"`
-	Remedy      string   `json:"remedy"`
+	Unreached   string  `json:"unreached,omitempty"`
+	Version     string  `json:"version,omitempty"`
+	Symbol      string  `json:"symbol,omitempty"`
+	Explanation string  `json:"explanation"`
+	Message     string  `json:"message,omitempty"` // what the loader or kernel would say
+	Searched    []Place `json:"searched,omitempty"`
+	Remedy      string  `json:"remedy"`
 }
 
 // Place is where a name was looked for, and what was there instead.

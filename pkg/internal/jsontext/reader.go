@@ -1,0 +1,177 @@
+package jsontext
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strconv"
+)
+
+// ErrOtherForm says that a document is not of the form that Reader knows.
+var ErrOtherForm = errors.New("not of the form that is read by hand")
+
+// Reader reads JSON that was validated before: Writer's inverse, and by hand
+// for the same reason. What it does not know ends in ErrOtherForm.
+type Reader struct {
+	B   []byte
+	Pos int  // of the next byte
+	Bad bool // a fault was met; nothing is read any more
+}
+
+// Peek is the next byte that is no space, 0 at the end or after a fault.
+func (r *Reader) Peek() byte {
+	for ; !r.Bad && r.Pos < len(r.B); r.Pos++ {
+		switch c := r.B[r.Pos]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// Take goes past the byte c, which must be next.
+func (r *Reader) Take(c byte) {
+	if r.Peek() != c {
+		r.Bad = true
+		return
+	}
+	r.Pos++
+}
+
+// Object calls member for each key, which must read the value.
+func (r *Reader) Object(member func(key []byte)) {
+	r.Take('{')
+	if r.Peek() == '}' {
+		r.Pos++
+		return
+	}
+	for !r.Bad {
+		key := r.Raw()
+		r.Take(':')
+		if r.Bad {
+			return
+		}
+		member(key)
+		if r.Peek() != ',' {
+			break
+		}
+		r.Pos++
+	}
+	r.Take('}')
+}
+
+// Raw is a string without escapes, as it stands in the document.
+func (r *Reader) Raw() []byte {
+	r.Take('"')
+	if r.Bad {
+		return nil
+	}
+	n := bytes.IndexByte(r.B[r.Pos:], '"')
+	if n < 0 || bytes.IndexByte(r.B[r.Pos:r.Pos+n], '\\') >= 0 {
+		r.Bad = true
+		return nil
+	}
+	s := r.B[r.Pos : r.Pos+n]
+	r.Pos += n + 1
+	return s
+}
+
+// Text is a string.
+func (r *Reader) Text() string {
+	if r.Peek() != '"' {
+		r.Bad = true
+		return ""
+	}
+	start := r.Pos
+	end := start + 1
+	escaped := false
+	for end < len(r.B) && r.B[end] != '"' {
+		if r.B[end] == '\\' {
+			escaped = true
+			end++
+		}
+		end++
+	}
+	if end >= len(r.B) {
+		r.Bad = true
+		return ""
+	}
+	r.Pos = end + 1
+	if !escaped {
+		return string(r.B[start+1 : end])
+	}
+	var s string
+	if json.Unmarshal(r.B[start:end+1], &s) != nil {
+		r.Bad = true
+	}
+	return s
+}
+
+// Pointer is a string that an absent member would leave nil.
+func (r *Reader) Pointer() *string {
+	s := r.Text()
+	return &s
+}
+
+// digits are those of a number, with its sign.
+func (r *Reader) digits() []byte {
+	r.Peek()
+	start := r.Pos
+	for r.Pos < len(r.B) && (r.B[r.Pos] == '-' || r.B[r.Pos] >= '0' && r.B[r.Pos] <= '9') {
+		r.Pos++
+	}
+	return r.B[start:r.Pos]
+}
+
+// Uint is a number of so many bits without a sign.
+func (r *Reader) Uint(bits int) uint64 {
+	n, err := strconv.ParseUint(string(r.digits()), 10, bits)
+	r.Bad = r.Bad || err != nil
+	return n
+}
+
+// Int is a number that may have a sign.
+func (r *Reader) Int() int64 {
+	n, err := strconv.ParseInt(string(r.digits()), 10, 64)
+	r.Bad = r.Bad || err != nil
+	return n
+}
+
+// Bool is true or false.
+func (r *Reader) Bool() bool {
+	word, v := "false", r.Peek() == 't'
+	if v {
+		word = "true"
+	}
+	if r.Bad || !bytes.HasPrefix(r.B[r.Pos:], []byte(word)) {
+		r.Bad = true
+		return false
+	}
+	r.Pos += len(word)
+	return v
+}
+
+// ReadList reads a list; an empty one is not nil, as in encoding/json.
+func ReadList[T any](r *Reader, one func(*Reader, *T)) []T {
+	out := []T{}
+	r.Take('[')
+	if r.Peek() == ']' {
+		r.Pos++
+		return out
+	}
+	for !r.Bad {
+		var v T
+		one(r, &v)
+		out = append(out, v)
+		if r.Peek() != ',' {
+			break
+		}
+		r.Pos++
+	}
+	r.Take(']')
+	return out
+}
+
+// ReadText reads a string of a list.
+func ReadText(r *Reader, s *string) { *s = r.Text() }
