@@ -34,6 +34,9 @@ func (s *sim) exec(program string) bool {
 	for depth := 0; ; depth++ {
 		o, errno := s.m.Open(name)
 		if errno != 0 {
+			if s.outside(name) {
+				return false
+			}
 			p := Problem{Kind: ProgramMissing, Severity: Error, Object: name, Message: glibcError(errno)}
 			if depth > 0 {
 				p.Kind, p.Name, p.Requester = BadScript, name, program
@@ -71,7 +74,10 @@ func (s *sim) checkEnv(script, arg string) {
 	if name == "" {
 		return
 	}
-	if _, ok := LookPath(s.m.FS, name, s.req.Env["PATH"]); !ok {
+	if _, ok, outside := lookPath(s.m.FS, name, s.req.Env["PATH"]); outside != "" {
+		s.m.outside = outside
+		s.outside(outside)
+	} else if !ok {
 		s.problem(Problem{Kind: BadScript, Severity: Error, Object: script, Name: name,
 			Message: fmt.Sprintf("env: %q: No such file or directory", name)})
 	}
@@ -85,7 +91,9 @@ func (s *sim) execELF(name string, o *Object) bool {
 	}
 	m := s.newMap(o, name)
 	m.Name, m.Source = s.req.Program, FromExec
-	m.Origin = path.Dir(rootfs.Abs(s.m.FS, name))
+	if m.Origin = path.Dir(rootfs.Abs(s.m.FS, name)); s.m.NoProc {
+		m.Origin = "" // _dl_get_origin reads /proc/self/exe (sysdeps/unix/sysv/linux/dl-origin.c)
+	}
 	s.main, s.res.Program = m, m
 	bad := func(kind Kind, msg string) bool {
 		s.problem(Problem{Kind: kind, Severity: Error, Object: m.Path, Message: msg})
@@ -128,6 +136,9 @@ func (s *sim) interp(name string) bool {
 	s.res.Interp = name
 	o, errno := s.m.Open(name)
 	kind, msg := Kind(""), ""
+	if errno != 0 && s.outside(name) {
+		return false
+	}
 	switch {
 	case name == "": // which the kernel takes for the working directory
 		kind, msg = BadInterp, glibcError(syscall.EACCES)
@@ -169,12 +180,21 @@ func (s *sim) interp(name string) bool {
 // LookPath finds a program by name in a PATH as execvp does; a name with a
 // slash is itself.
 func LookPath(fsys rootfs.FS, name, pathVar string) (string, bool) {
+	p, ok, _ := lookPath(fsys, name, pathVar)
+	return p, ok
+}
+
+// lookPath says also which place, passed on the way, could not be looked into.
+func lookPath(fsys rootfs.FS, name, pathVar string) (found string, ok bool, outside string) {
 	executable := func(p string) bool {
 		info, err := fsys.Stat(p)
+		if p := rootfs.IsOutside(err); p != "" {
+			outside = p
+		}
 		return err == nil && info.IsRegular() && info.Executable()
 	}
 	if strings.Contains(name, "/") {
-		return name, executable(name)
+		return name, executable(name), outside
 	}
 	if pathVar == "" {
 		pathVar = "/bin:/usr/bin" // confstr(_CS_PATH)
@@ -184,8 +204,8 @@ func LookPath(fsys rootfs.FS, name, pathVar string) (string, bool) {
 			dir = "."
 		}
 		if p := dir + "/" + name; executable(p) {
-			return p, true
+			return p, true, outside
 		}
 	}
-	return "", false
+	return "", false, outside
 }

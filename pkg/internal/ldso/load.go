@@ -34,13 +34,18 @@ type sim struct {
 	systemDirs []*searchDir
 	scratch    []Attempt
 	incomplete bool // a need is not met
+	sawOutside bool // the search went through what is not known
+	noFatal    bool // defective files are passed over, to see what is behind them
+	secureName bool // what is searched for must be set-user-ID
+	unknownAt  map[string]bool
+	opening    string // the name opened at run time that is being loaded
 }
 
 // Start simulates the start of a program on the machine.
 func (m *Machine) Start(req Request) *Result {
 	s := &sim{
 		m: m, req: req, res: &Result{}, byID: map[rootfs.ID]*Map{}, byName: map[string]*Map{},
-		inScope: map[*Map]bool{}, allDirs: map[string]*searchDir{}, work: req.Work, bySeverity: map[Severity]int{},
+		unknownAt: map[string]bool{}, inScope: map[*Map]bool{}, allDirs: map[string]*searchDir{}, work: req.Work, bySeverity: map[Severity]int{},
 	}
 	if s.work == nil {
 		s.work = NewWork(DefaultSteps, nil)
@@ -55,6 +60,9 @@ func (m *Machine) Start(req Request) *Result {
 
 func (s *sim) problem(p Problem) {
 	text := len(p.Object) + len(p.Requester) + len(p.Name) + len(p.Version) + len(p.Symbol) + len(p.Message)
+	if p.Dlopen == "" {
+		p.Dlopen = s.opening
+	}
 	if s.bySeverity[p.Severity]++; s.bySeverity[p.Severity] > maxProblems {
 		return
 	}
@@ -94,17 +102,18 @@ func (s *sim) link() {
 	}
 	s.register(s.main)
 	s.register(s.rtld)
-	if v := s.req.Env["LD_LIBRARY_PATH"]; v != "" {
+	if v := s.req.Env["LD_LIBRARY_PATH"]; v != "" && !s.req.Secure { // rtld.c, process_envvars
 		s.envDirs = s.newList(splitList(v, ":;"), s.main).dirs
 	}
 	s.addScope(s.main)
 	s.preload()
-	s.needs()
-	s.versions()
-	s.isa()
+	s.needsFrom(0)
+	s.versions(s.res.Maps)
+	s.isa(s.res.Maps)
 	if s.req.Symbols && !s.incomplete && !s.gaveUp { // symbols of a missing library are missing too
-		s.relocate()
+		s.relocate(s.res.Maps)
 	}
+	s.dlopens()
 }
 
 // newMap makes a link map for an object opened by a path.
@@ -205,7 +214,7 @@ func (s *sim) mapObject(name string, by *Map, src Source) (*Map, *missing) {
 	}
 	m := s.newMap(f.obj, f.path)
 	m.Name, m.Names, m.By, m.Source, m.Owner, m.Dir = name, []string{name}, by, f.source, f.owner, f.dir
-	m.Passed, m.inherits = f.passed, by.nearestRPath()
+	m.Passed, m.Tried, m.inherits, m.Dlopen = f.passed, f.tried, by.nearestRPath(), s.opening
 	s.spend(costMap + costAttempt*int64(len(f.passed)))
 	if src != "" && f.source == FromPath {
 		m.Source = src
@@ -222,7 +231,14 @@ func (s *sim) mapObject(name string, by *Map, src Source) (*Map, *missing) {
 func (s *sim) preload() {
 	list := func(from, names string) {
 		for _, n := range strings.FieldsFunc(names, func(r rune) bool { return strings.ContainsRune(" :\t\n", r) }) {
+			if s.req.Secure && from == "LD_PRELOAD" && (strings.Contains(n, "/") || len(n) >= 255) {
+				s.problem(Problem{Kind: PreloadIgnored, Severity: Warning, Object: n, Name: n, Requester: from,
+					Message: "ignored by a set-id program: a name with a slash (rtld.c, dso_name_valid_for_suid)"})
+				continue
+			}
+			s.secureName = s.req.Secure
 			m, miss := s.mapObject(n, s.main, FromPreload)
+			s.secureName = false
 			if miss != nil {
 				s.problem(Problem{Kind: PreloadIgnored, Severity: Warning, Object: n, Name: n, Requester: from, Message: miss.msg, Tried: miss.tried})
 				continue
@@ -241,12 +257,12 @@ func (s *sim) preload() {
 	}
 }
 
-// needs maps what is needed, breadth first (dl-deps.c, _dl_map_object_deps).
-// The loader stops at the first need that it cannot meet; here the search
+// needsFrom maps what is needed by the objects of the scope from one on, breadth
+// first (dl-deps.c, _dl_map_object_deps). The loader stops at the first need that it cannot meet; here the search
 // goes on, to name them all.
-func (s *sim) needs() {
+func (s *sim) needsFrom(at int) {
 	done := map[*Map]bool{}
-	for i := 0; i < len(s.res.Maps) && !s.gaveUp; {
+	for i := at; i < len(s.res.Maps) && !s.gaveUp; {
 		m := s.res.Maps[i]
 		if done[m] {
 			i++
@@ -313,7 +329,10 @@ func (s *sim) unbound(n elfx.Need, by *Map, miss *missing) {
 		Object: miss.path, Message: miss.msg, Tried: miss.tried,
 	}
 	if miss.fatal {
-		p.Kind = BadLibrary
+		p.Kind, p.Unreached = BadLibrary, miss.unreached
+	}
+	if miss.unknown {
+		p.Severity = Undecided
 	}
 	if miss.otherClass != nil {
 		p.Other = miss.otherClass.Path

@@ -38,6 +38,7 @@ type Features struct {
 	KernelTag    bool // skips objects tagged for a newer kernel (until 2.35)
 	RelrNeeds    bool // DT_RELR demands GLIBC_ABI_DT_RELR (2.36)
 	NotDirGoesOn bool // ENOTDIR goes on to the next directory (2.39)
+	NoExecStack  bool // dlopen refuses objects that need an executable stack (2.41)
 	VersymAssert bool // aborts where a provider lost its DT_VERSYM (until 2.40)
 }
 
@@ -46,7 +47,7 @@ func (f *Features) fields() []feature {
 	return []feature{
 		{"hwcaps", &f.HWCaps}, {"legacy-hwcaps", &f.LegacyHWCaps}, {"isa-level", &f.ISALevel},
 		{"page-align", &f.PageAlign}, {"kernel-tag", &f.KernelTag}, {"relr", &f.RelrNeeds},
-		{"notdir-goes-on", &f.NotDirGoesOn}, {"versym-assert", &f.VersymAssert},
+		{"notdir-goes-on", &f.NotDirGoesOn}, {"versym-assert", &f.VersymAssert}, {"no-execstack", &f.NoExecStack},
 	}
 }
 
@@ -81,6 +82,9 @@ const maxLoaderSize = 16 << 20
 func (m *Machine) Loader(o *Object) *Loader {
 	if l := m.loaders[o.Info.ID]; l != nil {
 		return l
+	}
+	if o.loader != nil {
+		return o.loader
 	}
 	l := &Loader{Path: o.Path, Flavor: Unknown}
 	m.loaders[o.Info.ID] = l
@@ -156,6 +160,7 @@ func (l *Loader) glibc(b []byte) {
 		RelrNeeds:    has("DT_RELR without"),
 		NotDirGoesOn: !l.Before(2, 39),
 		VersymAssert: l.Before(2, 41),
+		NoExecStack:  !l.Before(2, 41),
 	}
 }
 

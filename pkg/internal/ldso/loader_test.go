@@ -134,8 +134,8 @@ func TestFeaturesByVersion(t *testing.T) {
 		{"ld.so (GNU libc) stable release version 2.36.", 2, 36, "legacy-hwcaps versym-assert"},
 		{"ld.so (GNU libc) stable release version 2.37.", 2, 37, "versym-assert"},
 		{"ld.so (GNU libc) stable release version 2.39.", 2, 39, "notdir-goes-on versym-assert"},
-		{"ld.so (GNU libc) development release version 2.41.9000.", 2, 41, "notdir-goes-on"},
-		{"ld.so (x) version 2." + strings.Repeat("9", 50), 2, 9999, "notdir-goes-on"},
+		{"ld.so (GNU libc) development release version 2.41.9000.", 2, 41, "notdir-goes-on no-execstack"},
+		{"ld.so (x) version 2." + strings.Repeat("9", 50), 2, 9999, "notdir-goes-on no-execstack"},
 		{"ld.so (x) version 2.", 2, 0, "legacy-hwcaps kernel-tag versym-assert"},
 	} {
 		var l Loader

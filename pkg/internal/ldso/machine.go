@@ -27,12 +27,17 @@ type Machine struct {
 	Config rootfs.FS // where ld.so.cache, ld.so.preload and ld.so.conf are read
 	CPU    CPU
 	Kernel Kernel
+	NoProc bool // /proc is not mounted: a program has no $ORIGIN
+	// Facts gives what is known already of the file with this ID, or nil. It may
+	// be nil itself.
+	Facts func(rootfs.ID) *Object
 
 	objects map[rootfs.ID]*Object
 	opened  map[string]opened
 	loaders map[rootfs.ID]*Loader
 	cache   *Cache
-	cost    int64 // of looking at files, see Work
+	cost    int64  // of looking at files, see Work
+	outside string // what the last look would have had to know, see rootfs.Outside
 }
 
 // Kernel is what uname(2) says.
@@ -70,6 +75,16 @@ type Object struct {
 
 	symbols    SymbolTable
 	symbolsErr error
+	loader     *Loader
+}
+
+// Known gives the object what else is known of it: its symbols, or why there
+// are none, and the loader that it is, which may be nil.
+func (o *Object) Known(symbols SymbolTable, err error, loader *Loader) {
+	o.symbols, o.symbolsErr, o.loader = symbols, err, loader
+	if symbols == nil && err == nil {
+		o.symbolsErr = ErrNoSymbols
+	}
 }
 
 // SymbolTable is the dynamic symbol table of an object.
@@ -84,17 +99,15 @@ var ErrNoSymbols = errors.New("its symbols were not recorded")
 const maxOpened = 1 << 20 // names to remember
 
 type opened struct {
-	obj *Object
-	err syscall.Errno
+	obj     *Object
+	err     syscall.Errno
+	outside string
 }
 
 // Lay makes an object known by its facts: whoever opens the file with this ID
 // gets them, and its content is not read. symbols may be nil (not recorded).
 func (m *Machine) Lay(id rootfs.ID, o *Object, symbols SymbolTable) {
-	o.symbols = symbols
-	if symbols == nil {
-		o.symbolsErr = ErrNoSymbols
-	}
+	o.Known(symbols, nil, nil)
 	m.objects[id] = o
 }
 
@@ -108,6 +121,7 @@ func (m *Machine) isDir(name string) (yes bool, errno syscall.Errno) {
 		if err != nil {
 			errno = rootfs.Errno(err)
 		}
+		m.outside = rootfs.IsOutside(err)
 		yes = err == nil && info.IsDir()
 	})
 	return yes, errno
@@ -116,26 +130,37 @@ func (m *Machine) isDir(name string) (yes bool, errno syscall.Errno) {
 // Open opens name as a loader would and reads the facts of what is there.
 // The error is that of open(2); a file that is no ELF object has Err set.
 func (m *Machine) Open(name string) (*Object, syscall.Errno) {
-	if o, ok := m.opened[name]; ok {
-		return o.obj, o.err
+	o, ok := m.opened[name]
+	if !ok {
+		m.charged(func() {
+			var err error
+			if o.obj, err = m.open(name); err != nil {
+				o.err, o.outside = rootfs.Errno(err), rootfs.IsOutside(err)
+			}
+		})
+		if len(m.opened) < maxOpened {
+			m.opened[name] = o
+		}
 	}
-	var o opened
-	m.charged(func() { o.obj, o.err = m.open(name) })
-	if len(m.opened) < maxOpened {
-		m.opened[name] = o
-	}
+	m.outside = o.outside
 	return o.obj, o.err
 }
 
-func (m *Machine) open(name string) (*Object, syscall.Errno) {
+func (m *Machine) open(name string) (*Object, error) {
 	f, err := m.FS.Open(name)
 	if err != nil {
-		return nil, rootfs.Errno(err)
+		return nil, err
 	}
 	defer f.Close()
 	info := f.Info()
 	if o := m.objects[info.ID]; o != nil {
-		return o, 0
+		return o, nil
+	}
+	if m.Facts != nil {
+		if o := m.Facts(info.ID); o != nil {
+			m.objects[info.ID] = o
+			return o, nil
+		}
 	}
 	o := &Object{Path: name, Info: info}
 	switch {
@@ -150,7 +175,7 @@ func (m *Machine) open(name string) (*Object, syscall.Errno) {
 		o.Err = errors.New("is neither a regular file nor a directory")
 	}
 	m.objects[info.ID] = o
-	return o, 0
+	return o, nil
 }
 
 // Symbols reads the symbols of o, once.

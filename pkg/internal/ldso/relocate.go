@@ -3,6 +3,7 @@ package ldso
 import (
 	"debug/elf"
 	"fmt"
+	"slices"
 
 	"github.com/compspec/compat/pkg/internal/elfx"
 )
@@ -21,9 +22,9 @@ type answer struct {
 	provider *Map
 }
 
-// relocate looks up every symbol that a relocation of an object in the scope
-// names (dl-reloc.c, _dl_relocate_object; dl-lookup.c, _dl_lookup_symbol_x).
-func (s *sim) relocate() {
+// relocate looks up every symbol that a relocation of one of the objects names
+// in the scope (dl-reloc.c, _dl_relocate_object; dl-lookup.c, _dl_lookup_symbol_x).
+func (s *sim) relocate(objects []*Map) {
 	tables := make([]SymbolTable, len(s.res.Maps))
 	unknown := "" // an object whose symbols are not known
 	for i, m := range s.res.Maps {
@@ -32,16 +33,23 @@ func (s *sim) relocate() {
 			tables[i] = t
 			continue
 		}
+		unknown = m.Path
+		if len(objects) < len(s.res.Maps) && !slices.Contains(objects, m) {
+			continue // that was said when it was relocated itself
+		}
 		p := Problem{Kind: SymbolsUnknown, Severity: Undecided, Object: m.Path, Message: err.Error()}
 		if d, ok := err.(elfx.Defect); ok { // the loader would read past the end of the file
 			p.Kind, p.Severity, p.Message = TruncatedLibrary, Error, d.Error()
 		}
 		s.problem(p)
-		unknown = m.Path
+	}
+	fresh := make(map[*Map]bool, len(objects))
+	for _, m := range objects {
+		fresh[m] = true
 	}
 	answers := map[symKey]answer{}
 	for i, m := range s.res.Maps {
-		if tables[i] == nil {
+		if tables[i] == nil || !fresh[m] {
 			continue
 		}
 		lazy := !s.req.BindNow && !m.Object.ELF.BindNow

@@ -10,6 +10,9 @@ type Request struct {
 	Env     map[string]string // LD_* and PATH as the loader would see them
 	BindNow bool              // as under LD_BIND_NOW
 	Symbols bool              // resolve symbols too
+	Secure  bool              // as a set-id program for another user: AT_SECURE
+	Explain bool              // keep all places that each search looked in
+	Dlopen  []string          // names that the program opens once it runs
 	Work    *Work             // shared with other starts; nil is one of its own
 }
 
@@ -40,6 +43,8 @@ const (
 	CopySize         Kind = "copy-size"
 	SymbolsUnknown   Kind = "symbols-unknown"
 	CPUUnknown       Kind = "cpu-unknown"
+	NotIndexed       Kind = "not-indexed"
+	DlopenMissing    Kind = "dlopen"
 	GaveUp           Kind = "gave-up"
 	Unlisted         Kind = "more-problems"
 )
@@ -69,6 +74,8 @@ type Problem struct {
 	Providers []string // versions that the provider has instead
 	Other     string   // a file of that name of another word size
 	Want      uint32   // ISA bits
+	Unreached string   // of a fatal file: the usable one that a search without it would find
+	Dlopen    string   // the name opened at run time that it came with
 }
 
 // Map is one object of the process: what the loader calls a link map.
@@ -85,7 +92,9 @@ type Map struct {
 	Dir    string // where it was found
 	// ViaOrigin: it was found through $ORIGIN of the object that asked.
 	ViaOrigin bool
-	Passed    []Attempt
+	Passed    []Attempt // files that were there and not taken
+	Tried     []Attempt // every place looked in, with Request.Explain
+	Dlopen    string    // the name opened at run time that it came with
 
 	index          int
 	rpath, runpath *string

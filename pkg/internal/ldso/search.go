@@ -3,6 +3,7 @@ package ldso
 import (
 	"debug/elf"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -21,6 +22,7 @@ const (
 	FromRunPath  Source = "runpath"         // DT_RUNPATH
 	FromCache    Source = "cache"           // ld.so.cache
 	FromDefault  Source = "default"         // the loader's system directories
+	FromDlopen   Source = "dlopen"          // opened at run time, by a name with a slash
 	FromNameUsed Source = "loaded"          // a name or SONAME of what is loaded already
 )
 
@@ -64,6 +66,7 @@ type found struct {
 	owner  *Map
 	dir    string
 	passed []Attempt
+	tried  []Attempt
 }
 
 // missing says why a name could not be bound.
@@ -73,6 +76,8 @@ type missing struct {
 	fatal      bool   // a file was found and is defective
 	otherClass *Object
 	tried      []Attempt
+	unknown    bool   // the search went through what is not known
+	unreached  string // of a fatal file: what a search without it would find
 }
 
 // find resolves one name for the object that asks for it (dl-load.c,
@@ -82,7 +87,27 @@ func (s *sim) find(name string, by *Map) (found, *missing) {
 		return found{}, &missing{msg: "cannot open shared object file: " + glibcError(syscall.ENAMETOOLONG)}
 	}
 	t := &trace{tried: s.scratch[:0]}
+	s.scratch, s.sawOutside = nil, false
 	defer func() { s.scratch = t.tried }()
+	f, miss := s.search(name, by, t)
+	if s.req.Explain && miss == nil {
+		f.tried = slices.Clone(t.tried)
+	}
+	if miss != nil {
+		miss.unknown = s.sawOutside
+		if miss.fatal && !s.noFatal && !strings.Contains(name, "/") {
+			s.noFatal = true
+			if good, no := s.find(name, by); no == nil {
+				miss.unreached = good.path
+			}
+			s.noFatal = false
+		}
+	}
+	return f, miss
+}
+
+// search looks for the name in each place, in the loader's order.
+func (s *sim) search(name string, by *Map, t *trace) (found, *missing) {
 	if strings.Contains(name, "/") {
 		full, ok := s.expand(name, by)
 		if !ok {
@@ -135,7 +160,9 @@ func (s *sim) find(name string, by *Map) (found, *missing) {
 		}
 	}
 	noDefault := by.Object.ELF.DTFlags1&elf.DF_1_NODEFLIB != 0
-	if p := s.m.loadCache().Lookup(name, s.cacheFlags(), s.loader, s.m.CPU); p != "" {
+	if s.secureName {
+		// Nothing from the cache, of which the loader does not know who wrote it.
+	} else if p := s.m.loadCache().Lookup(name, s.cacheFlags(), s.loader, s.m.CPU); p != "" {
 		if noDefault && s.inSystemDir(p) {
 			t.add(Attempt{Source: FromCache, Dir: p, Result: "ignored: the object is linked with -z nodefaultlib"})
 		} else {
@@ -185,7 +212,7 @@ func (s *sim) openPath(name string, list []*searchDir, src Source, owner *Map, t
 			if !s.spend(costDir) {
 				return "", candidate{}, ""
 			}
-			c := s.verify(p)
+			c := s.setUIDOnly(s.verify(p))
 			if c.fatal != "" || c.ok() {
 				t.note(src, owner, p, c)
 				return p, c, d.name + sub
@@ -193,7 +220,9 @@ func (s *sim) openPath(name string, list []*searchDir, src Source, owner *Map, t
 			last, errno = c, c.errno
 			if d.status[i] == dirUnknown {
 				d.status[i] = dirThere
-				if yes, e := s.m.isDir(dirName(d.name + sub)); e != 0 {
+				if yes, e := s.m.isDir(dirName(d.name + sub)); s.m.outside != "" {
+					errno = syscall.ENOENT // there or not: each name counts as not known
+				} else if e != 0 {
 					d.status[i], errno = dirMissing, e
 				} else if !yes {
 					d.status[i] = dirMissing
@@ -215,6 +244,15 @@ func (s *sim) openPath(name string, list []*searchDir, src Source, owner *Map, t
 	}
 	last.obj, last.fatal = nil, ""
 	return "", last, ""
+}
+
+// setUIDOnly passes over what a set-id program may not preload (dl-load.c,
+// open_path).
+func (s *sim) setUIDOnly(c candidate) candidate {
+	if s.secureName && c.ok() && c.obj.Info.Mode&syscall.S_ISUID == 0 {
+		return candidate{errno: syscall.ENOENT, notSetUID: true, obj: c.obj}
+	}
+	return c
 }
 
 // dirName is what the loader stats: the directory without its last slash.

@@ -1,6 +1,9 @@
 package ldso
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 const maxName = 4096 // PATH_MAX: open(2) takes no name of as many bytes
 
@@ -13,6 +16,7 @@ func (s *sim) expand(in string, m *Map) (out string, ok bool) {
 		return in, true
 	}
 	var b strings.Builder
+	trusted := false // the result must lie in a system directory
 	for i := 0; i < len(in) && b.Len() <= maxName; {
 		if in[i] != '$' {
 			b.WriteByte(in[i])
@@ -33,11 +37,22 @@ func (s *sim) expand(in string, m *Map) (out string, ok bool) {
 			i++
 			continue
 		}
+		if s.req.Secure && value == m.Origin && tokenLen(in[i+1:], "ORIGIN") > 0 {
+			// A set-id program takes $ORIGIN at the start of a path only, and its own
+			// only where that leads to a system directory.
+			if end := i + 1 + n; i > 0 || end < len(in) && in[end] != '/' {
+				return "", false
+			}
+			trusted = m == s.main
+		}
 		if value == "" {
 			return "", false
 		}
 		b.WriteString(value)
 		i += 1 + n
+	}
+	if trusted && !s.inSystemDir(path.Clean(b.String())+"/") { // is_trusted_path_normalize
+		return "", false
 	}
 	return b.String(), true
 }

@@ -42,10 +42,14 @@ func (t *trace) note(src Source, owner *Map, path string, c candidate) {
 		a.Result, a.Fatal = c.fatal, true
 	case c.ok():
 		a.Result = "found"
+	case c.notSetUID:
+		a.Result = "passed over: a set-id program preloads only what is set-user-ID itself"
 	case c.otherClass:
 		a.Result = "passed over: " + c.obj.ELF.Class.String() + ", another word size"
 	case c.obj != nil && c.obj.ELF != nil:
 		a.Result = "passed over: built for " + c.obj.ELF.Machine.String()
+	case c.outside:
+		a.Result = "not known: outside of the index"
 	case c.errno == syscall.ENOENT:
 		a.Result = "not there"
 	default:

@@ -3,6 +3,7 @@ package ldso
 import (
 	"debug/elf"
 	"errors"
+	pathpkg "path"
 	"syscall"
 
 	"github.com/compspec/compat/pkg/internal/elfx"
@@ -13,6 +14,8 @@ type candidate struct {
 	obj        *Object
 	errno      syscall.Errno // why it was passed over
 	otherClass bool
+	outside    bool   // the tree is not known there
+	notSetUID  bool   // a set-id program preloads only what is set-user-ID
 	fatal      string // why the loader gives up, in glibc's words
 }
 
@@ -24,8 +27,33 @@ func (c candidate) ok() bool { return c.obj != nil && c.errno == 0 && c.fatal ==
 func (s *sim) verify(path string) candidate {
 	o, errno := s.m.Open(path)
 	if errno != 0 {
-		return candidate{errno: errno}
+		return candidate{errno: errno, outside: s.outside(path)}
 	}
+	c := s.judgeHeader(o)
+	if c.fatal != "" && s.noFatal {
+		return candidate{errno: syscall.ENOENT}
+	}
+	return c
+}
+
+// outside reports whether the last look at a file led to where the tree is not
+// known, and notes that once for each directory: the outcome is open then.
+func (s *sim) outside(name string) bool {
+	p := s.m.outside
+	if p == "" {
+		return false
+	}
+	s.sawOutside = true
+	if dir := pathpkg.Dir(p); !s.unknownAt[dir] {
+		s.unknownAt[dir] = true
+		s.problem(Problem{Kind: NotIndexed, Severity: Undecided, Object: dir, Name: name,
+			Message: "what is in " + dir + " is not in the index"})
+	}
+	return true
+}
+
+// judgeHeader judges what open_verify reads of a file.
+func (s *sim) judgeHeader(o *Object) candidate {
 	c := candidate{obj: o}
 	f := o.ELF
 	switch {

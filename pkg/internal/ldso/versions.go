@@ -10,7 +10,7 @@ import (
 
 // versions checks the needed versions of every object in the scope
 // (dl-version.c, _dl_check_map_versions).
-func (s *sim) versions() {
+func (s *sim) versions(scope []*Map) {
 	// Names in use: unlike a search, this does not look at SONAMEs.
 	names := make(map[string]*Map, 2*len(s.loaded))
 	for _, m := range s.loaded {
@@ -20,7 +20,7 @@ func (s *sim) versions() {
 			}
 		}
 	}
-	for _, m := range s.res.Maps {
+	for _, m := range scope {
 		for _, need := range m.Object.ELF.VersNeeded {
 			if !s.spend(costVersion) {
 				return
@@ -109,11 +109,11 @@ func (s *sim) relrVersion(m *Map, need elfx.VersionNeed) {
 
 // isa compares the ISA notes of every object with the CPU: bit by bit, the
 // levels are not cumulative (sysdeps/x86/dl-prop.h, dl_isa_level_check).
-func (s *sim) isa() {
+func (s *sim) isa(scope []*Map) {
 	if !s.loader.Features.ISALevel {
 		return
 	}
-	for _, m := range s.res.Maps {
+	for _, m := range scope {
 		want := m.Object.ELF.ISANeeded
 		if want == 0 {
 			continue

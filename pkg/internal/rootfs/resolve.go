@@ -63,12 +63,12 @@ func walk(l lstater, name string, followLast bool) (string, []Link, error) {
 		next := cur + "/" + c
 		info, err := l.Lstat(next)
 		if err != nil {
-			return fail(errnoOf(err))
+			return fail(cause(err))
 		}
 		if info.IsSymlink() && (followLast || len(rest) > 0) {
 			target, err := l.Readlink(next)
 			if err != nil {
-				return fail(errnoOf(err))
+				return fail(cause(err))
 			}
 			links = append(links, Link{next, target, goesOn(rest)})
 			if len(links) > maxLinks {
@@ -110,6 +110,14 @@ func goesOn(rest []string) bool {
 
 // Errno is the system's error number behind err, EIO where there is none.
 func Errno(err error) syscall.Errno { return errnoOf(err) }
+
+// cause is the error number behind err, or the Outside that it is.
+func cause(err error) error {
+	if p := IsOutside(err); p != "" {
+		return &Outside{p}
+	}
+	return errnoOf(err)
+}
 
 func errnoOf(err error) syscall.Errno {
 	for err != nil {

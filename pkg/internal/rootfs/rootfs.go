@@ -68,6 +68,31 @@ type FS interface {
 	Getwd() string
 }
 
+// Outside is the error of a view that does not know all of its tree: whether
+// there is a file of that name cannot be told. It unwraps to ENOENT, for those
+// who take what is not known for what is not there.
+type Outside struct{ Path string }
+
+func (e *Outside) Error() string { return e.Path + " is outside of what is known" }
+
+// Unwrap gives ENOENT.
+func (e *Outside) Unwrap() error { return syscall.ENOENT }
+
+// IsOutside is the path of the Outside that err is, or "".
+func IsOutside(err error) string {
+	for err != nil {
+		if o, ok := err.(*Outside); ok {
+			return o.Path
+		}
+		u, ok := err.(interface{ Unwrap() error })
+		if !ok {
+			break
+		}
+		err = u.Unwrap()
+	}
+	return ""
+}
+
 // Abs makes a name absolute without cleaning it. The empty name stays empty:
 // no file has it, not even the working directory.
 func Abs(fsys FS, name string) string {

@@ -1,0 +1,175 @@
+package ldso
+
+import (
+	"debug/elf"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/compspec/compat/pkg/internal/elfx"
+)
+
+// wanted is a library that an object opens once it runs: one of several names
+// will do.
+type wanted struct {
+	names    []string
+	severity Severity // where none of them can be had
+	feature  string   // what it is for
+}
+
+// note is an element of .note.dlopen (UAPI Group, "ELF Dlopen Metadata").
+type note struct {
+	Soname      []string `json:"soname"`
+	Feature     string   `json:"feature"`
+	Description string   `json:"description"`
+	Priority    string   `json:"priority"` // required, recommended or suggested
+}
+
+// maxDlopen bounds what the notes of one object may name.
+const maxDlopen = 256
+
+// noted are the libraries that an object's notes name. Also one that is
+// required stops no start: its absence shows when it is opened.
+func noted(m *Map) []wanted {
+	var out []wanted
+	for _, text := range m.Object.ELF.Dlopen {
+		var notes []note
+		if json.Unmarshal([]byte(text), &notes) != nil {
+			continue
+		}
+		for _, n := range notes {
+			w := wanted{names: n.Soname, severity: Latent, feature: n.Description}
+			if w.feature == "" {
+				w.feature = n.Feature
+			}
+			if n.Priority == "suggested" {
+				w.severity = Warning
+			}
+			if len(w.names) > 0 && len(out) < maxDlopen {
+				out = append(out, w)
+			}
+		}
+	}
+	return out
+}
+
+// dlopens opens what the request and the notes of the objects name, as the
+// program or the object with the note would by dlopen(3).
+func (s *sim) dlopens() {
+	if s.gaveUp || s.incomplete {
+		return
+	}
+	for _, name := range s.req.Dlopen {
+		s.dlopen(wanted{[]string{name}, Error, ""}, s.main)
+	}
+	for _, m := range slices.Clone(s.res.Maps) {
+		for _, w := range noted(m) {
+			s.dlopen(w, m)
+		}
+	}
+}
+
+// dlopen tries one name after the other. What came of a name that cannot be
+// opened is undone, as the loader does (dl-open.c, dl_open_worker).
+func (s *sim) dlopen(w wanted, by *Map) {
+	var first []Problem
+	for i, name := range w.names {
+		if !s.spend(costMap) {
+			return
+		}
+		undo, before := s.mark(), len(s.res.Problems)
+		s.opening = name
+		ok := s.open(name, by)
+		s.opening = ""
+		if ok {
+			return
+		}
+		if i == 0 {
+			first = slices.Clone(s.res.Problems[before:])
+		}
+		undo()
+	}
+	for _, p := range first {
+		if p.Severity == Error {
+			p.Severity = w.severity
+		}
+		s.problem(p)
+	}
+	what := ""
+	if w.feature != "" {
+		what = " (" + w.feature + ")"
+	}
+	p := Problem{Kind: DlopenMissing, Severity: w.severity, Object: by.Path, Requester: by.Path, Name: w.names[0], Dlopen: w.names[0],
+		Message: strings.Join(w.names, " or ") + what + " cannot be opened"}
+	if slices.ContainsFunc(first, func(p Problem) bool { return p.Severity == Undecided }) && w.severity == Error {
+		p.Severity = Undecided
+	}
+	s.problem(p)
+}
+
+// mark gives the function that puts everything back as it is now.
+func (s *sim) mark() func() {
+	byID, byName, inScope := maps.Clone(s.byID), maps.Clone(s.byName), maps.Clone(s.inScope)
+	loaded, scope, bound, problems := len(s.loaded), slices.Clone(s.res.Maps), len(s.res.Bound), len(s.res.Problems)
+	counts, incomplete := maps.Clone(s.bySeverity), s.incomplete
+	s.spend(int64(16 * (len(byID) + len(byName))))
+	return func() {
+		s.byID, s.byName, s.inScope, s.bySeverity = byID, byName, inScope, counts
+		s.loaded, s.res.Maps = s.loaded[:loaded], scope
+		s.res.Bound, s.res.Problems, s.incomplete = s.res.Bound[:bound], s.res.Problems[:problems], incomplete
+	}
+}
+
+// open loads one library, and what it needs, into the running program.
+func (s *sim) open(name string, by *Map) bool {
+	before, incomplete := len(s.res.Problems), s.incomplete
+	defer func() { s.incomplete = incomplete }()
+	var m *Map
+	miss := &missing{msg: "empty dynamic string token substitution"}
+	if expanded, ok := s.expand(name, by); ok && expanded != "" {
+		m, miss = s.mapObject(expanded, by, FromDlopen)
+	}
+	if miss != nil {
+		s.unbound(elfx.Need{Name: name}, by, miss)
+		return false
+	}
+	if s.inScope[m] {
+		return true
+	}
+	// A new object sees the program's scope first and then its own: here the one
+	// goes on into the other.
+	at := len(s.res.Maps)
+	s.incomplete = false
+	s.addScope(m)
+	s.needsFrom(at)
+	fresh := s.res.Maps[at:]
+	s.execStack(fresh)
+	s.versions(fresh)
+	s.isa(fresh)
+	if s.req.Symbols && !incomplete && !s.incomplete && !s.gaveUp {
+		s.relocate(fresh)
+	}
+	return !slices.ContainsFunc(s.res.Problems[before:], func(p Problem) bool { return p.Severity == Error || p.Severity == Undecided })
+}
+
+// execStack refuses what needs an executable stack where the process has none
+// (glibc 2.41, dl-load.c, _dl_map_object_from_fd).
+func (s *sim) execStack(fresh []*Map) {
+	if !s.loader.Features.NoExecStack {
+		return
+	}
+	executable := func(m *Map) bool {
+		st := m.Object.ELF.Stack // absent: as the architecture's default, which is executable
+		return st == nil && s.prog.Machine != elf.EM_AARCH64 || st != nil && elf.ProgFlag(*st)&elf.PF_X != 0
+	}
+	if slices.ContainsFunc(s.res.Maps[:len(s.res.Maps)-len(fresh)], executable) {
+		return
+	}
+	for _, m := range fresh {
+		if executable(m) {
+			s.problem(Problem{Kind: BadLibrary, Severity: Error, Object: m.Path, Requester: m.By.Path, Name: m.Name,
+				Message: "cannot enable executable stack as shared object requires"})
+		}
+	}
+}
