@@ -7,21 +7,15 @@ import "debug/elf"
 type Listed struct {
 	undefined []Symbol
 	byName    map[string][]Symbol
-	versioned bool           // the object has DT_VERSYM
-	index     map[string]int // of defined versions
+	Versions
 }
 
 // NewListed makes a table for the object f from its undefined and defined
 // symbols.
 func NewListed(f *File, undefined, defined []Symbol) *Listed {
-	l := &Listed{undefined: undefined, byName: make(map[string][]Symbol, len(defined)), versioned: f.Versym, index: map[string]int{}}
+	l := &Listed{undefined: undefined, byName: make(map[string][]Symbol, len(defined)), Versions: NewVersions(f)}
 	for _, s := range defined {
 		l.byName[s.Name] = append(l.byName[s.Name], s)
-	}
-	for _, d := range f.VersDef {
-		if !d.Base {
-			l.index[d.Name] = int(d.Index)
-		}
 	}
 	return l
 }
@@ -37,9 +31,32 @@ func (l *Listed) Undefined(yield func(Symbol) bool) {
 
 // Lookup is as for Symbols.
 func (l *Listed) Lookup(q Query) (Match, bool) {
+	return l.Choose(q, l.byName[q.Name])
+}
+
+// Versions is what decides between several definitions of one name.
+type Versions struct {
+	versioned bool           // the object has DT_VERSYM
+	index     map[string]int // of defined versions
+}
+
+// NewVersions are those of an object.
+func NewVersions(f *File) Versions {
+	v := Versions{f.Versym, make(map[string]int, len(f.VersDef))}
+	for _, d := range f.VersDef {
+		if !d.Base {
+			v.index[d.Name] = int(d.Index)
+		}
+	}
+	return v
+}
+
+// Choose picks the definition that a reference binds to, of those that have
+// its name.
+func (l Versions) Choose(q Query, defined []Symbol) (Match, bool) {
 	var versioned Match
 	n := 0
-	for _, s := range l.byName[q.Name] {
+	for _, s := range defined {
 		switch s.Type {
 		case elf.STT_NOTYPE, elf.STT_OBJECT, elf.STT_FUNC, elf.STT_COMMON, elf.STT_TLS, elf.STT_GNU_IFUNC:
 		default:

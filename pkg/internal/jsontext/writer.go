@@ -9,7 +9,10 @@ import (
 )
 
 // Writer appends JSON to B.
-type Writer struct{ B []byte }
+type Writer struct {
+	B     []byte
+	Lossy bool // a string was no UTF-8, and not written as it is
+}
 
 // Raw appends s as it is.
 func (a *Writer) Raw(s string) { a.B = append(a.B, s...) }
@@ -129,6 +132,7 @@ func (a *Writer) Quote(s string) {
 			switch {
 			case r == utf8.RuneError && size == 1:
 				escape = `\ufffd`
+				a.Lossy = true
 			case r == '\u2028' || r == '\u2029':
 				escape = `\u202` + hexDigits[r&15:r&15+1]
 			}

@@ -157,9 +157,11 @@ func (m *Machine) open(name string) (*Object, error) {
 		return o, nil
 	}
 	if m.Facts != nil {
-		if o := m.Facts(info.ID); o != nil {
-			m.objects[info.ID] = o
-			return o, nil
+		if known := m.Facts(info.ID); known != nil {
+			o := *known // which may be shared between machines
+			o.Path, o.Info = name, info
+			m.objects[info.ID] = &o
+			return &o, nil
 		}
 	}
 	o := &Object{Path: name, Info: info}
@@ -167,7 +169,7 @@ func (m *Machine) open(name string) (*Object, error) {
 	case info.IsRegular():
 		o.ELF, o.Err = elfx.Read(f, info.Size)
 		if errors.Is(o.Err, elfx.ErrNotELF) {
-			o.Script = scriptLine(f)
+			o.Script = ScriptLine(f)
 		}
 	case info.IsDir():
 		o.Err = fmt.Errorf("is a directory: %w", syscall.EISDIR)

@@ -8,10 +8,10 @@ import (
 
 const binprmBufSize = 256 // include/uapi/linux/binfmts.h
 
-// scriptLine returns what follows "#!" on the first line of a script, "" for
+// ScriptLine returns what follows "#!" on the first line of a script, "" for
 // anything else, and where the interpreter's name may go on behind what the
 // kernel reads (fs/binfmt_script.c, load_script).
-func scriptLine(r io.ReaderAt) string {
+func ScriptLine(r io.ReaderAt) string {
 	b := make([]byte, binprmBufSize) // the rest of a short file is NUL
 	_, _ = r.ReadAt(b, 0)
 	line, ok := bytes.CutPrefix(b, []byte("#!"))

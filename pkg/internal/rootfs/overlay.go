@@ -16,6 +16,7 @@ import (
 // description may claim any path.
 type Overlay struct {
 	lower FS
+	tree  *Tree           // that lower is, or nil
 	nodes map[string]node     // by canonical path; a directory of the view below has none
 	names map[string][]string // what is laid in each directory
 	files map[ID]Info
@@ -33,7 +34,8 @@ const overlayDev = ^uint64(0)
 
 // NewOverlay lays nothing yet over lower.
 func NewOverlay(lower FS) *Overlay {
-	return &Overlay{lower: lower, nodes: map[string]node{}, names: map[string][]string{}, files: map[ID]Info{}}
+	tree, _ := lower.(*Tree)
+	return &Overlay{lower: lower, tree: tree, nodes: map[string]node{}, names: map[string][]string{}, files: map[ID]Info{}}
 }
 
 // Add lays a regular file of the given mode and size at an absolute path and
@@ -218,6 +220,9 @@ func (m merged) Lstat(name string) (Info, error) {
 	m.steps += 1 + int64(len(name))/16
 	if n, ok := m.nodes[name]; ok {
 		return n.info, nil
+	}
+	if m.tree != nil { // it need not resolve the name again
+		return canonical{m.tree.treeData}.Lstat(name)
 	}
 	return m.lower.Lstat(name)
 }
