@@ -152,6 +152,53 @@ func (r *Reader) Bool() bool {
 	return v
 }
 
+// Skip goes past one value, of any kind, and gives its text.
+func (r *Reader) Skip() []byte {
+	r.Peek()
+	start, depth := r.Pos, 0
+	for !r.Bad {
+		switch c := r.Peek(); c {
+		case '"':
+			r.skipString()
+		case '{', '[':
+			depth++
+			r.Pos++
+		case '}', ']':
+			depth--
+			r.Pos++
+		case ',', ':':
+			r.Pos++
+		case 0:
+			r.Bad = true
+		default:
+			for r.Pos < len(r.B) && bytes.IndexByte([]byte(" \t\r\n,:]}"), r.B[r.Pos]) < 0 {
+				r.Pos++
+			}
+		}
+		if depth <= 0 {
+			break
+		}
+	}
+	if r.Bad || depth < 0 {
+		r.Bad = true
+		return nil
+	}
+	return r.B[start:r.Pos]
+}
+
+func (r *Reader) skipString() {
+	for r.Pos++; r.Pos < len(r.B); r.Pos++ {
+		switch r.B[r.Pos] {
+		case '\\':
+			r.Pos++
+		case '"':
+			r.Pos++
+			return
+		}
+	}
+	r.Bad = true
+}
+
 // ReadList reads a list; an empty one is not nil, as in encoding/json.
 func ReadList[T any](r *Reader, one func(*Reader, *T)) []T {
 	out := []T{}

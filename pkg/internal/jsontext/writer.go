@@ -53,6 +53,9 @@ func (a *Writer) Uint(name string, v uint64) {
 	a.B = strconv.AppendUint(a.B, v, 10)
 }
 
+// Number writes a number that stands alone.
+func (a *Writer) Number(v uint64) { a.B = strconv.AppendUint(a.B, v, 10) }
+
 func (a *Writer) OptUint(name string, v uint64) {
 	if v != 0 {
 		a.Uint(name, v)

@@ -35,6 +35,9 @@ type Cache struct {
 	hwcaps []string // glibc-hwcaps names by index
 }
 
+// Cache is the tree's cache, an empty one where there is none.
+func (m *Machine) Cache() *Cache { return m.loadCache() }
+
 // loadCache gives the tree's cache, an empty one where there is none that the
 // loader would accept.
 func (m *Machine) loadCache() *Cache {

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -22,6 +23,28 @@ var defaultInterp = map[elf.Machine]string{
 // DefaultInterp is the conventional path of glibc's loader for a machine, ""
 // where there is none.
 func DefaultInterp(m elf.Machine) string { return defaultInterp[m] }
+
+// Musl's loaders, by architecture (musl 1.2, arch/*/reloc.h, LDSO_ARCH).
+var muslArchs = []string{"x86_64", "i386", "aarch64", "armhf", "powerpc64le", "s390x", "riscv64", "loongarch64"}
+
+// Interpreters are the conventional paths of loaders, of every architecture.
+func Interpreters() []string {
+	var out []string
+	for _, p := range defaultInterp {
+		out = append(out, p)
+	}
+	for _, arch := range muslArchs {
+		out = append(out, "/lib/ld-musl-"+arch+".so.1")
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// MuslPathFile is where musl's loader of a conventional path has its search
+// path (ldso/dynlink.c, load_library).
+func MuslPathFile(loader string) string {
+	return "/etc/" + strings.TrimSuffix(path.Base(loader), ".so.1") + ".path"
+}
 
 // MaxScripts is how many scripts may name one another as interpreters
 // (fs/exec.c, exec_binprm).

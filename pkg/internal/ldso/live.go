@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/rootfs"
 )
 
@@ -16,6 +17,27 @@ func Live(wd string) (*Machine, error) {
 		return nil, err
 	}
 	return NewMachine(fsys, liveCPU(), liveKernel()), nil
+}
+
+// InRoot gives the machine whose files are below a directory, on this CPU and
+// kernel where it is of this architecture. Of another, the level of the CPU and
+// the kernel are unknown. /proc is taken to be mounted, as in a container.
+func InRoot(fsys rootfs.FS) *Machine {
+	m := NewMachine(fsys, liveCPU(), liveKernel())
+	machine := elf.EM_NONE
+	for _, p := range Interpreters() {
+		o, errno := m.Open(p)
+		if errno != 0 || o.ELF == nil {
+			continue
+		}
+		if m.CPU.runs(o.ELF) && (o.ELF.Machine == m.CPU.Machine || machine == elf.EM_NONE) || machine == elf.EM_NONE {
+			machine = o.ELF.Machine
+		}
+	}
+	if machine != elf.EM_NONE && machine != m.CPU.Machine && !m.CPU.runs(&elfx.File{Machine: machine}) {
+		m.CPU, m.Kernel = newCPU(machine, "", nil), Kernel{}
+	}
+	return m
 }
 
 func liveCPU() CPU {

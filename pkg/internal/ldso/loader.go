@@ -84,7 +84,10 @@ func (m *Machine) Loader(o *Object) *Loader {
 		return l
 	}
 	if o.loader != nil {
-		return o.loader
+		known := *o.loader
+		known.Path = o.Path
+		m.loaders[o.Info.ID] = &known
+		return &known
 	}
 	l := &Loader{Path: o.Path, Flavor: Unknown}
 	m.loaders[o.Info.ID] = l

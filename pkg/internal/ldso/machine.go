@@ -28,9 +28,9 @@ type Machine struct {
 	CPU    CPU
 	Kernel Kernel
 	NoProc bool // /proc is not mounted: a program has no $ORIGIN
-	// Facts gives what is known already of the file with this ID, or nil. It may
-	// be nil itself.
-	Facts func(rootfs.ID) *Object
+	// Facts gives what is known already of the file with this ID, or nil; an error
+	// is that nothing can be known of it. It may be nil itself.
+	Facts func(rootfs.ID) (*Object, error)
 
 	objects map[rootfs.ID]*Object
 	opened  map[string]opened
@@ -157,7 +157,11 @@ func (m *Machine) open(name string) (*Object, error) {
 		return o, nil
 	}
 	if m.Facts != nil {
-		if known := m.Facts(info.ID); known != nil {
+		known, err := m.Facts(info.ID)
+		if err != nil {
+			return nil, &rootfs.Outside{Path: name}
+		}
+		if known != nil {
 			o := *known // which may be shared between machines
 			o.Path, o.Info = name, info
 			m.objects[info.ID] = &o

@@ -16,7 +16,7 @@ import (
 // description may claim any path.
 type Overlay struct {
 	lower FS
-	tree  *Tree           // that lower is, or nil
+	tree  *Tree               // that lower is, or nil
 	nodes map[string]node     // by canonical path; a directory of the view below has none
 	names map[string][]string // what is laid in each directory
 	files map[ID]Info

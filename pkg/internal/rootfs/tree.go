@@ -49,6 +49,14 @@ func NewTree(dirs []TreeDir) *Tree {
 	return &Tree{t, "/"}
 }
 
+// Prepare makes all that a look-up would make: afterwards several goroutines may
+// use views of the same directories.
+func (t *Tree) Prepare() {
+	for _, d := range t.dirs {
+		d.names()
+	}
+}
+
 // In is the same view with relative names relative to wd.
 func (t *Tree) In(wd string) *Tree { return &Tree{t.treeData, wd} }
 

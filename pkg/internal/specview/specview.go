@@ -28,6 +28,7 @@ const (
 func Over(m *ldso.Machine, spec *artifact.Spec) (*ldso.Machine, error) {
 	l := &layer{spec: spec, o: rootfs.NewOverlay(m.FS), ids: make([]rootfs.ID, len(spec.Objects)), lines: map[string]string{}}
 	l.m = ldso.NewMachine(l.o, m.CPU, m.Kernel)
+	l.m.Facts, l.m.NoProc = m.Facts, m.NoProc
 	l.m.Config = m.Config // the machine's own, whatever the spec lays in its place
 	if len(spec.Programs) > maxPrograms {
 		return nil, fmt.Errorf("%w: %d programs, the limit is %d", artifact.ErrInvalid, len(spec.Programs), maxPrograms)

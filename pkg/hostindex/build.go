@@ -1,0 +1,240 @@
+package hostindex
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/compspec/compat/pkg/internal/elfx"
+	"github.com/compspec/compat/pkg/internal/jsontext"
+	"github.com/compspec/compat/pkg/internal/ldso"
+	"github.com/compspec/compat/pkg/internal/rootfs"
+)
+
+// BuildOptions says what to index. The zero value is this machine.
+type BuildOptions struct {
+	Root    string   // the directory that is the machine's root; "": this machine
+	Name    string   // of the machine; "": its host name, or the root's
+	Include []string // further directories, with all below them
+	Symbols bool     // the symbols of every library too
+	// Previous is an index made before, or nil. Files that have not changed
+	// since (device, inode, size, mtime and ctime) are not read again.
+	Previous []byte
+}
+
+// Built is an index and how it came about.
+type Built struct {
+	Data        []byte
+	Objects     int  // files whose facts are in it
+	Read        int  // of them read now
+	Directories int  // looked into
+	Unchanged   bool // Data is the previous index, byte for byte
+}
+
+const (
+	objectsPerFrame = 8
+	readers         = 16 // files open at a time: a cold disk wants many requests
+)
+
+// Build looks at a machine and writes down all that a check would ask of it.
+// It reads files and runs nothing.
+func Build(ctx context.Context, opts BuildOptions) (*Built, error) {
+	b, err := newBuilder(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.walk(); err != nil {
+		return nil, err
+	}
+	if b.previous != nil && !b.changed && len(b.dirs) == len(b.previous.doc.dirs) && !b.sparseChanged() {
+		return &Built{Data: opts.Previous, Objects: b.previous.doc.objects, Directories: len(b.dirs), Unchanged: true}, nil
+	}
+	lines, read, err := b.objects()
+	if err != nil {
+		return nil, err
+	}
+	data, err := b.encode(lines)
+	if err != nil {
+		return nil, err
+	}
+	return &Built{Data: data, Objects: len(lines), Read: read, Directories: len(b.dirs)}, nil
+}
+
+func newBuilder(ctx context.Context, opts BuildOptions) (*builder, error) {
+	x, err := Live()
+	if opts.Root != "" {
+		x, err = Root(opts.Root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{ctx: ctx, opts: opts, x: x, fs: x.m.FS, dirs: map[string]*listing{}, files: map[rootfs.ID]*file{}}
+	for i, dir := range opts.Include {
+		if !path.IsAbs(dir) {
+			dir = rootfs.Abs(b.fs, dir)
+		}
+		info, err := b.fs.Stat(dir)
+		if err != nil || !info.IsDir() {
+			return nil, notFound("the directory to include, "+dir, err)
+		}
+		b.opts.Include = slices.Clone(b.opts.Include)
+		b.opts.Include[i] = path.Clean(dir)
+	}
+	b.host = hostFacts{name: opts.Name, os: x.Host().OS, cpu: x.m.CPU, kernel: x.m.Kernel.Release, pageSize: os.Getpagesize(), proc: !x.m.NoProc}
+	if b.host.name == "" {
+		if b.host.name, _ = os.Hostname(); opts.Root != "" {
+			b.host.name = path.Base(path.Clean(opts.Root))
+		}
+	}
+	b.host.name = strings.ToValidUTF8(b.host.name, "?")
+	if opts.Previous != nil {
+		b.usePrevious()
+	}
+	return b, nil
+}
+
+// file is a regular file whose facts go into the index.
+type file struct {
+	path   string
+	info   rootfs.Info
+	line   []byte // of JSON
+	elf    *elfx.File
+	before int // its number in the previous index, or -1
+	number int
+}
+
+// objects reads what is not known from before and gives all lines, in the order
+// of the numbers.
+func (b *builder) objects() (lines [][]byte, read int, err error) {
+	var todo []*file
+	for _, f := range b.order {
+		if f.before < 0 {
+			todo = append(todo, f)
+		}
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(readers, len(todo)) {
+		wg.Go(func() {
+			for b.ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(todo) {
+					return
+				}
+				b.read(todo[i])
+			}
+		})
+	}
+	wg.Wait()
+	if err := b.ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	for _, f := range todo {
+		b.loader(f)
+	}
+	known := map[int][][]byte{} // lines of the previous index, by frame
+	for _, f := range b.order {
+		if f.before >= 0 {
+			n, per := f.before, b.previous.doc.perFrame
+			if known[n/per] == nil {
+				if known[n/per], err = b.previous.lines(n / per); err != nil {
+					return nil, 0, err
+				}
+			}
+			f.line = known[n/per][n%per]
+		}
+		f.number = len(lines)
+		lines = append(lines, f.line)
+	}
+	return lines, len(todo), nil
+}
+
+func (b *builder) read(f *file) {
+	h, err := b.fs.Open(f.path)
+	if err != nil {
+		f.line = unread(rootfs.Errno(err).Error())
+		return
+	}
+	defer h.Close()
+	f.info = h.Info() // it may have changed since it was listed
+	f.line, f.elf = describe(h, b.opts.Symbols)
+}
+
+// loader adds the facts of a dynamic loader, which is told by its name.
+func (b *builder) loader(f *file) {
+	if f.elf == nil || !isLoaderName(path.Base(f.path)) {
+		return
+	}
+	o, errno := b.x.m.Open(f.path)
+	if errno != 0 || o.ELF == nil {
+		return
+	}
+	if l := b.x.m.Loader(o); l.Flavor != ldso.Unknown {
+		f.line = withLoader(f.line, l)
+	}
+}
+
+func isLoaderName(name string) bool {
+	return strings.HasPrefix(name, "ld-") || strings.HasPrefix(name, "ld64.so") || strings.HasPrefix(name, "ld.so") ||
+		strings.HasPrefix(name, "libc.musl-") || name == "libc.so"
+}
+
+// encode writes the document in frames: the host, the directories, the objects
+// by the dozen, and last what tells whether a file has changed.
+func (b *builder) encode(lines [][]byte) ([]byte, error) {
+	d := &document{host: b.host, symbols: b.opts.Symbols, include: b.opts.Include, perFrame: objectsPerFrame, objects: len(lines),
+		numbers: map[*rootfs.TreeEntry]int{}}
+	b.finish(d)
+	head := &jsontext.Writer{}
+	appendHead(head, d)
+	dirs := &jsontext.Writer{}
+	appendDirs(dirs, d)
+	dirs.Raw(`"objects":[` + "\n")
+	texts := [][]byte{head.B, dirs.B}
+	for i := 0; i < len(lines); i += d.perFrame {
+		var text []byte
+		for k := i; k < min(i+d.perFrame, len(lines)); k++ {
+			text = append(text, lines[k]...)
+			if k+1 < len(lines) {
+				text = append(text, ',')
+			}
+			text = append(text, '\n')
+		}
+		texts = append(texts, text)
+	}
+	tail := &jsontext.Writer{}
+	b.appendStamps(tail, d)
+	texts = append(texts, tail.B)
+	return compress(texts)
+}
+
+func compress(texts [][]byte) ([]byte, error) {
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(true), zstd.WithWindowSize(1<<20))
+	if err != nil {
+		return nil, err
+	}
+	frames := make([]frame, len(texts))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(8, len(texts)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(texts); i = int(next.Add(1)) - 1 {
+				frames[i] = frame{z.EncodeAll(texts[i], nil), len(texts[i])}
+			}
+		})
+	}
+	wg.Wait()
+	for _, f := range frames {
+		if f.size > maxFrame {
+			return nil, fmt.Errorf("an index with %d bytes in one part is too large: include fewer directories, or leave out the symbols", f.size)
+		}
+	}
+	return appendFrames(frames), nil
+}

@@ -1,0 +1,123 @@
+package hostindex
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/compspec/compat/pkg/artifact"
+)
+
+// An index is one JSON document, compressed in several zstd frames so that a
+// part of it can be had alone, with the seek table at its end that zstd's
+// contrib/seekable_format describes (version 0.1.1). Whoever knows nothing of
+// that decompresses it as any other file.
+
+const (
+	skippableMagic = 0x184d2a5e
+	seekableMagic  = 0x8f92eab1
+	frameMagic     = 0xfd2fb528
+	seekFooter     = 9         // number of frames, descriptor, magic
+	maxFrame       = 256 << 20 // bytes of one frame, decompressed
+	maxFrames      = 1 << 17
+	// MaxSize is how many bytes an index may have, decompressed.
+	MaxSize = 1 << 30
+)
+
+// frame is where a frame lies, compressed, and how long its content is.
+type frame struct {
+	data []byte
+	size int
+}
+
+// appendFrames joins compressed frames and the seek table.
+func appendFrames(frames []frame) []byte {
+	n := 8 + 8*len(frames) + seekFooter
+	for _, f := range frames {
+		n += len(f.data)
+	}
+	out := make([]byte, 0, n)
+	for _, f := range frames {
+		out = append(out, f.data...)
+	}
+	le := binary.LittleEndian
+	out = le.AppendUint32(out, skippableMagic)
+	out = le.AppendUint32(out, uint32(8*len(frames)+seekFooter))
+	for _, f := range frames {
+		out = le.AppendUint32(out, uint32(len(f.data)))
+		out = le.AppendUint32(out, uint32(f.size))
+	}
+	out = le.AppendUint32(out, uint32(len(frames)))
+	out = append(out, 0)
+	return le.AppendUint32(out, seekableMagic)
+}
+
+var errNoSeekTable = errors.New("no seek table")
+
+// splitFrames finds the frames by the seek table at the end.
+func splitFrames(b []byte) ([]frame, error) {
+	le := binary.LittleEndian
+	if len(b) < 8+seekFooter || le.Uint32(b[len(b)-4:]) != seekableMagic || b[len(b)-5]&0x80 != 0 {
+		return nil, errNoSeekTable
+	}
+	n := int(le.Uint32(b[len(b)-seekFooter:]))
+	if n > maxFrames || len(b) < 8+8*n+seekFooter {
+		return nil, errNoSeekTable
+	}
+	table := b[len(b)-seekFooter-8*n:]
+	if head := b[len(b)-seekFooter-8*n-8:]; le.Uint32(head) != skippableMagic || le.Uint32(head[4:]) != uint32(8*n+seekFooter) {
+		return nil, errNoSeekTable
+	}
+	frames := make([]frame, n)
+	rest, total := b[:len(b)-seekFooter-8*n-8], 0
+	for i := range frames {
+		size, content := int(le.Uint32(table[8*i:])), int(le.Uint32(table[8*i+4:]))
+		if total += content; size > len(rest) || content > maxFrame || total > MaxSize {
+			return nil, errNoSeekTable
+		}
+		frames[i], rest = frame{rest[:size:size], content}, rest[size:]
+	}
+	if len(rest) > 0 {
+		return nil, errNoSeekTable
+	}
+	return frames, nil
+}
+
+// decoder decompresses frames with bounded memory.
+type decoder struct{ z *zstd.Decoder }
+
+func newDecoder() (*decoder, error) {
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxSize), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, err
+	}
+	return &decoder{z}, nil
+}
+
+// frame decompresses one frame, which must be as long as the table says.
+func (d *decoder) frame(f frame) ([]byte, error) {
+	b, err := d.z.DecodeAll(f.data, make([]byte, 0, f.size))
+	if err == nil && len(b) != f.size {
+		err = fmt.Errorf("a frame holds %d bytes, the seek table says %d", len(b), f.size)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: decompressing the index: %w", artifact.ErrInvalid, err)
+	}
+	return b, nil
+}
+
+// whole decompresses all of a document.
+func (d *decoder) whole(b []byte) ([]byte, error) {
+	out, err := d.z.DecodeAll(b, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: decompressing the index: %w", artifact.ErrInvalid, err)
+	}
+	return out, nil
+}
+
+// compressed reports whether a document begins as zstd does.
+func compressed(b []byte) bool {
+	return len(b) >= 4 && binary.LittleEndian.Uint32(b) == frameMagic
+}

@@ -1,0 +1,150 @@
+package hostindex
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/compspec/compat/pkg/internal/elfx"
+	"github.com/compspec/compat/pkg/internal/jsontext"
+	"github.com/compspec/compat/pkg/internal/ldso"
+	"github.com/compspec/compat/pkg/internal/rootfs"
+)
+
+// errUnread says why there are no facts of a file.
+var errUnread = errors.New("could not be read when the index was made")
+
+func isNotELF(err error) bool { return errors.Is(err, elfx.ErrNotELF) }
+
+// describe writes the facts of an open file as one line of JSON.
+func describe(f rootfs.File, symbols bool) (line []byte, e *elfx.File) {
+	w := &jsontext.Writer{B: make([]byte, 0, 2048)}
+	e, err := elfx.Read(f, f.Info().Size)
+	switch {
+	case errors.Is(err, elfx.ErrNotELF):
+		w.Raw("{")
+		w.Int("size", f.Info().Size)
+		if s := ldso.ScriptLine(f); s != "" {
+			w.Text("script", s)
+		}
+		w.Raw("}")
+	case err != nil:
+		return unread(err.Error()), nil
+	default:
+		w.Raw("{")
+		w.Int("size", f.Info().Size)
+		w.Key("elf")
+		appendELF(w, e)
+		if symbols && e.IsDynamic() {
+			describeSymbols(w, f, e)
+		}
+		w.Raw("}")
+	}
+	if w.Lossy {
+		return unread("holds a name that is no UTF-8"), nil
+	}
+	return w.B, e
+}
+
+func describeSymbols(w *jsontext.Writer, f rootfs.File, e *elfx.File) {
+	s, err := elfx.ReadSymbols(f, e)
+	if err != nil {
+		w.Text("symbolsDefect", err.Error())
+		return
+	}
+	n := len(w.B)
+	w.Key("symbols")
+	if !appendSymbols(w, s) {
+		w.B = w.B[:n] // not known, then
+	}
+}
+
+func unread(reason string) []byte {
+	w := &jsontext.Writer{B: []byte("{")}
+	w.Text("unread", strings.ToValidUTF8(reason, "?"))
+	w.Raw("}")
+	return w.B
+}
+
+// withLoader adds the facts of a loader to the line of its object.
+func withLoader(line []byte, l *ldso.Loader) []byte {
+	w := &jsontext.Writer{B: line[:len(line)-1]}
+	w.Key("loader")
+	w.Raw("{")
+	w.Text("flavor", string(l.Flavor))
+	if l.Major > 0 {
+		w.Text("version", fmt.Sprintf("%d.%d", l.Major, l.Minor))
+	}
+	jsontext.OptList(w, "systemDirs", l.SystemDirs, jsontext.String)
+	jsontext.OptList(w, "features", l.Features.Names(), jsontext.String)
+	w.Raw("}}")
+	return w.B
+}
+
+// parseObject is the inverse of describe. ok is false for a line that describe
+// did not write.
+func parseObject(line []byte) (o *ldso.Object, ok bool) {
+	r := &jsontext.Reader{B: line}
+	o = &ldso.Object{Err: elfx.ErrNotELF}
+	var symbols ldso.SymbolTable
+	var symbolsErr error
+	var loader *ldso.Loader
+	r.Object(func(key []byte) {
+		switch string(key) {
+		case "size":
+			o.Info.Size = r.Int()
+		case "elf":
+			o.ELF, o.Err = readELF(r), nil
+		case "script":
+			o.Script = r.Text()
+		case "unread":
+			o.Err = fmt.Errorf("%w: %s", errUnread, r.Text())
+		case "symbolsDefect":
+			part, reason, _ := strings.Cut(r.Text(), ": ")
+			symbolsErr = elfx.Defect{Part: elfx.Part(part), Reason: reason}
+		case "symbols":
+			if o.ELF == nil {
+				r.Bad = true
+				return
+			}
+			symbols = readTable(r, o.ELF)
+		case "loader":
+			loader = readLoader(r)
+		default:
+			r.Bad = true
+		}
+	})
+	if r.Bad || r.Peek() != 0 || o.Info.Size < 0 {
+		return nil, false
+	}
+	if o.ELF != nil {
+		o.ELF.Size = o.Info.Size
+	}
+	if symbols == nil && symbolsErr == nil && o.ELF != nil && !o.ELF.IsDynamic() {
+		symbols = &table{} // a static file has none
+	}
+	o.Known(symbols, symbolsErr, loader)
+	return o, true
+}
+
+func readLoader(r *jsontext.Reader) *ldso.Loader {
+	l := &ldso.Loader{}
+	r.Object(func(key []byte) {
+		switch string(key) {
+		case "flavor":
+			l.Flavor = ldso.Flavor(r.Text())
+		case "version":
+			major, minor, _ := strings.Cut(r.Text(), ".")
+			l.Major, _ = strconv.Atoi(major)
+			l.Minor, _ = strconv.Atoi(minor)
+		case "systemDirs":
+			l.SystemDirs = jsontext.ReadList(r, jsontext.ReadText)
+		case "features":
+			l.Features = ldso.ParseFeatures(jsontext.ReadList(r, jsontext.ReadText))
+		default:
+			r.Bad = true
+		}
+	})
+	return l
+}

@@ -1,0 +1,397 @@
+package hostindex
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"github.com/compspec/compat/pkg/artifact"
+	"github.com/compspec/compat/pkg/internal/ldso"
+	"github.com/compspec/compat/pkg/internal/rootfs"
+)
+
+// interest says what of a directory is written down.
+type interest uint8
+
+const (
+	sparse     interest = 0         // the names that were asked for
+	listed     interest = 1 << iota // all names
+	libraries                       // and the facts of libraries
+	programs                        // of what "#!" lines name; modes of all
+	everything                      // of all files, and below
+)
+
+// Directories whose names say more of a machine's users than of the machine.
+var private = []string{"/etc", "/home", "/root", "/tmp", "/var", "/run", "/proc", "/sys", "/dev", "/mnt", "/media", "/srv", "/boot"}
+
+// libraryDirs and programDirs are looked into where they are there, beside
+// what the loaders, the cache and /etc/ld.so.conf name.
+var (
+	libraryDirs = []string{"/lib", "/lib64", "/lib32", "/libx32", "/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/libx32", "/usr/local/lib", "/usr/local/lib64"}
+	programDirs = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+)
+
+// configFiles are kept with their content.
+var configFiles = []string{ldso.CachePath, "/etc/ld.so.preload", "/etc/ld.so.conf", "/etc/os-release", "/usr/lib/os-release"}
+
+const (
+	confDir     = "/etc/ld.so.conf.d"
+	maxConfig   = 64 << 20
+	maxDirs     = 1 << 17
+	maxFiles    = 1 << 20
+	maxLinkedTo = 1 << 16
+)
+
+type builder struct {
+	ctx   context.Context
+	opts  BuildOptions
+	x     *Index
+	fs    rootfs.FS
+	host  hostFacts
+	dirs  map[string]*listing
+	queue []string // of dirs, to be looked into
+	files map[rootfs.ID]*file
+	order []*file
+
+	previous *stored
+	stamps   stamps
+	changed  bool
+}
+
+// listing is a directory on its way into the index.
+type listing struct {
+	path    string
+	how     interest
+	done    interest
+	info    rootfs.Info
+	names   map[string]bool // asked for, in a sparse one
+	entries []entry
+	byName  map[string]int
+	lossy   bool // a name is left out
+	queued  bool
+}
+
+type entry struct {
+	rootfs.TreeEntry
+	file *file
+}
+
+// want asks for a directory by its canonical path.
+func (b *builder) want(real string, how interest) *listing {
+	d := b.dirs[real]
+	if d == nil {
+		if how == listed && slices.ContainsFunc(private, func(p string) bool { return real == p || strings.HasPrefix(real, p+"/") }) {
+			how = sparse
+		}
+		d = &listing{path: real, names: map[string]bool{}, byName: map[string]int{}}
+		b.dirs[real] = d
+	}
+	if d.how|how != d.how || d.done == 0 {
+		d.how |= how
+		b.enqueue(d)
+	}
+	return d
+}
+
+func (b *builder) enqueue(d *listing) {
+	if !d.queued {
+		d.queued = true
+		b.queue = append(b.queue, d.path)
+	}
+}
+
+// asking is a view that notes which directories a name leads through.
+type asking struct {
+	rootfs.FS
+	b *builder
+}
+
+func (a asking) Lstat(name string) (rootfs.Info, error) {
+	dir, base := path.Split(name)
+	d := a.b.want(path.Clean(dir), listed)
+	if d.how == sparse && !d.names[base] {
+		d.names[base] = true
+		a.b.enqueue(d)
+	}
+	return a.FS.Lstat(name)
+}
+
+// reach resolves a name and sees to it that the index can, too.
+func (b *builder) reach(name string) (real string, info rootfs.Info, ok bool) {
+	real, _, err := rootfs.Resolve(asking{b.fs, b}, name)
+	if err != nil {
+		return "", rootfs.Info{}, false
+	}
+	info, err = b.fs.Lstat(real)
+	return real, info, err == nil
+}
+
+// directory asks for a directory by any name.
+func (b *builder) directory(name string, how interest) {
+	if real, info, ok := b.reach(name); ok && info.IsDir() {
+		b.want(real, how)
+	}
+}
+
+// single asks for the facts of one file by any name.
+func (b *builder) single(name string) {
+	real, info, ok := b.reach(name)
+	if !ok || !info.IsRegular() {
+		return
+	}
+	d := b.want(path.Dir(real), listed)
+	b.look(d)
+	b.wantFacts(d, path.Base(real))
+}
+
+// wantFacts asks for the facts of a regular file in a directory that was looked
+// into.
+func (b *builder) wantFacts(d *listing, name string) {
+	i, ok := d.byName[name]
+	if !ok || d.entries[i].file != nil || !d.entries[i].Info.IsRegular() || d.entries[i].Data != nil {
+		return
+	}
+	e := &d.entries[i]
+	info, err := b.fs.Lstat(path.Join(d.path, name))
+	if err != nil || !info.IsRegular() {
+		b.changed = true
+		return
+	}
+	e.Info = info
+	f := b.files[info.ID]
+	if f == nil {
+		f = &file{path: path.Join(d.path, name), info: info, before: b.stamps.object(info)}
+		b.changed = b.changed || f.before < 0
+		b.files[info.ID] = f
+		b.order = append(b.order, f)
+	}
+	e.file = f
+}
+
+// walk looks into all directories of interest.
+func (b *builder) walk() error {
+	for _, name := range configFiles {
+		b.reach(name)
+	}
+	b.directory(confDir, listed)
+	b.loaders()
+	for _, dir := range libraryDirs {
+		b.directory(dir, libraries)
+	}
+	cache := b.x.m.Cache()
+	for i := range cache.Len() {
+		b.cacheDir(path.Dir(cache.Entry(i).Path))
+	}
+	for _, dir := range configured(b.fs) {
+		b.directory(dir, libraries)
+	}
+	for _, dir := range programDirs {
+		b.directory(dir, programs)
+	}
+	for _, dir := range b.opts.Include {
+		b.directory(dir, everything)
+	}
+	if text, err := rootfs.ReadFile(b.fs, "/etc/ld.so.preload", 1<<20); err == nil {
+		for _, n := range strings.FieldsFunc(string(text), func(r rune) bool { return strings.ContainsRune(" :\t\n", r) }) {
+			if strings.HasPrefix(n, "/") {
+				b.single(n)
+			}
+		}
+	}
+	for len(b.queue) > 0 {
+		dir := b.dirs[b.queue[0]]
+		b.queue, dir.queued = b.queue[1:], false
+		if err := b.ctx.Err(); err != nil {
+			return err
+		}
+		b.look(dir)
+		if len(b.dirs) > maxDirs || len(b.order) > maxFiles {
+			return fmt.Errorf("%w: more than %d directories or %d files: include fewer", artifact.ErrInvalid, maxDirs, maxFiles)
+		}
+	}
+	slices.SortFunc(b.order, func(x, y *file) int { return cmp.Compare(x.path, y.path) })
+	return nil
+}
+
+func (b *builder) cacheDir(dir string) {
+	if d := b.dirs[dir]; d == nil || d.how&libraries == 0 { // most entries name few directories
+		b.directory(dir, libraries)
+	}
+}
+
+// loaders asks for the loaders that programs of this machine name, and for the
+// directories that each searches by itself.
+func (b *builder) loaders() {
+	for _, name := range ldso.Interpreters() {
+		if _, info, ok := b.reach(name); !ok || !info.IsRegular() {
+			continue
+		}
+		b.single(name)
+		o, errno := b.x.m.Open(name)
+		if errno != 0 || o.ELF == nil {
+			continue
+		}
+		l := b.x.m.Loader(o)
+		for _, dir := range l.SystemDirs {
+			b.directory(dir, libraries)
+		}
+		if l.Flavor == ldso.Musl {
+			conf := ldso.MuslPathFile(name)
+			b.reach(conf)
+			if text, err := rootfs.ReadFile(b.fs, conf, 1<<20); err == nil {
+				for _, dir := range strings.FieldsFunc(string(text), func(r rune) bool { return r == ':' || r == '\n' }) {
+					b.directory(dir, libraries)
+				}
+			}
+		}
+	}
+}
+
+// look lists a directory as far as its interest asks for and was not done.
+func (b *builder) look(d *listing) {
+	if d.how == sparse {
+		for name := range d.names {
+			if _, ok := d.byName[name]; !ok {
+				b.add(d, name)
+			}
+		}
+		return
+	}
+	if d.how == d.done {
+		return
+	}
+	if d.done == 0 {
+		b.list(d)
+	}
+	fresh := d.how &^ d.done
+	d.done = d.how
+	for i := 0; i < len(d.entries); i++ {
+		e := &d.entries[i]
+		if fresh&(libraries|everything) != 0 && e.Info.IsDir() && (fresh&everything != 0 || isVariant(d.path, e.Name)) {
+			b.want(path.Join(d.path, e.Name), fresh&(libraries|everything))
+		}
+		if !(fresh&everything != 0 || fresh&libraries != 0 && isLibraryName(e.Name) || fresh&programs != 0 && isInterpreterName(e.Name)) {
+			continue
+		}
+		switch {
+		case e.Info.IsRegular():
+			b.wantFacts(d, e.Name)
+		case e.Info.IsSymlink():
+			if j, ok := d.byName[e.Target]; ok && d.entries[j].Info.IsRegular() {
+				b.wantFacts(d, e.Target)
+			} else {
+				b.single(path.Join(d.path, e.Name))
+			}
+		}
+	}
+}
+
+// list reads the names in a directory, or takes them from the previous index.
+func (b *builder) list(d *listing) {
+	info, err := b.fs.Lstat(d.path)
+	if err != nil {
+		d.lossy = true
+		return
+	}
+	d.info = info
+	had := d.byName
+	if known := b.stamps.dir(d.path, info); known != nil && len(d.entries) == 0 {
+		for _, e := range known.Entries {
+			e.Info.ID, e.Read = rootfs.ID{}, e.Data != nil
+			if d.how&programs != 0 && e.Info.IsRegular() || e.Data != nil {
+				b.add(d, e.Name)
+				b.changed = b.changed || !sameEntry(&d.entries[len(d.entries)-1].TreeEntry, &e)
+				continue
+			}
+			d.byName[e.Name] = len(d.entries)
+			d.entries = append(d.entries, entry{TreeEntry: e})
+		}
+		d.lossy = !known.Complete
+		return
+	}
+	b.changed = true
+	names, err := b.fs.ReadDir(d.path)
+	if err != nil {
+		d.lossy = true
+		return
+	}
+	for _, name := range names {
+		if _, ok := had[name]; !ok {
+			b.add(d, name)
+		}
+	}
+}
+
+func sameEntry(a, b *rootfs.TreeEntry) bool {
+	return a.Info.Mode == b.Info.Mode && a.Info.Size == b.Info.Size && a.Target == b.Target && a.Absent == b.Absent && string(a.Data) == string(b.Data)
+}
+
+// add looks at one name of a directory.
+func (b *builder) add(d *listing, name string) {
+	if !utf8.ValidString(name) {
+		d.lossy = true
+		return
+	}
+	full := path.Join(d.path, name)
+	e := entry{TreeEntry: rootfs.TreeEntry{Name: name}}
+	info, err := b.fs.Lstat(full)
+	switch {
+	case err != nil && rootfs.Errno(err) == syscall.ENOENT:
+		e.Absent = true
+	case err != nil:
+		d.lossy = true
+		return
+	}
+	e.Info = info
+	if info.IsSymlink() {
+		if e.Target, err = b.fs.Readlink(full); err != nil || !utf8.ValidString(e.Target) {
+			d.lossy = true
+			return
+		}
+	}
+	if info.IsRegular() && (d.path == confDir || slices.Contains(configFiles, full) || strings.HasPrefix(full, "/etc/ld-musl-")) {
+		if e.Data, err = rootfs.ReadFile(b.fs, full, maxConfig); err != nil {
+			e.Errno = rootfs.Errno(err)
+		}
+		e.Read = true
+	}
+	d.byName[name] = len(d.entries)
+	d.entries = append(d.entries, e)
+}
+
+// isLibraryName reports whether a loader is likely to look for a file of that
+// name: others are listed, and what is in them is not known.
+func isLibraryName(name string) bool { return strings.Contains(name, ".so") }
+
+// isVariant reports whether a directory below one with libraries is searched
+// with it: glibc-hwcaps and its levels, or the legacy ones of glibc up to 2.36.
+func isVariant(dir, name string) bool {
+	switch name {
+	case "glibc-hwcaps", "tls", "x86_64", "haswell", "xeon_phi", "avx512_1", "i686", "sse2":
+		return true
+	}
+	return path.Base(dir) == "glibc-hwcaps"
+}
+
+// isInterpreterName reports whether a "#!" line is likely to name the program.
+func isInterpreterName(name string) bool {
+	base := strings.TrimRight(name, "0123456789.")
+	switch base {
+	case "sh", "bash", "rbash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish", "busybox", "env", "perl", "python", "pypy", "ruby", "node", "nodejs",
+		"lua", "luajit", "Rscript", "tclsh", "wish", "expect", "awk", "gawk", "mawk", "sed", "php", "make", "guile", "julia", "osh":
+		return true
+	}
+	return strings.HasPrefix(name, "python") || strings.HasPrefix(name, "perl5")
+}
+
+func notFound(what string, err error) error {
+	if err == nil {
+		err = syscall.ENOTDIR
+	}
+	return fmt.Errorf("%w: %s: %w", artifact.ErrNotFound, what, rootfs.Errno(err))
+}
