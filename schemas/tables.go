@@ -12,7 +12,7 @@ var tables = []table{
 		5: {types: typeObject, additional: 4},
 	}}},
 	{"hostindex.v1.json", Schema{[]rule{
-		1:  {types: typeObject, additional: 2, props: []property{{"directories", 19}, {"host", 10}, {"include", 8}, {"mediaType", 3}, {"objectCount", 6}, {"objects", 36}, {"objectsPerFrame", 11}, {"schemaVersion", 4}, {"stamps", 39}, {"symbols", 7}}, required: []string{"mediaType", "schemaVersion", "host", "symbols", "include", "objectsPerFrame", "objectCount", "directories", "objects"}},
+		1:  {types: typeObject, additional: 2, props: []property{{"directories", 19}, {"host", 10}, {"include", 8}, {"mediaType", 3}, {"objectCount", 6}, {"objects", 36}, {"objectsPerFrame", 11}, {"schemaVersion", 4}, {"searched", 8}, {"stamps", 39}, {"symbols", 7}}, required: []string{"mediaType", "schemaVersion", "host", "symbols", "include", "searched", "objectsPerFrame", "objectCount", "directories", "objects"}},
 		2:  {reject: true},
 		3:  {enum: &choices{keys: []string{"s47:application/vnd.compspec.hostindex.v1.json+zstd"}, text: "\"application/vnd.compspec.hostindex.v1.json+zstd\""}},
 		4:  {enum: &choices{keys: []string{"d1:11;"}, text: "1"}},

@@ -3,6 +3,7 @@ package hostindex
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -75,7 +76,7 @@ func newBuilder(ctx context.Context, opts BuildOptions) (*builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{ctx: ctx, opts: opts, x: x, fs: x.m.FS, dirs: map[string]*listing{}, files: map[rootfs.ID]*file{}}
+	b := &builder{ctx: ctx, opts: opts, x: x, fs: x.m.FS, dirs: map[string]*listing{}, files: map[rootfs.ID]*file{}, searched: map[string]bool{}}
 	for i, dir := range opts.Include {
 		if !path.IsAbs(dir) {
 			dir = rootfs.Abs(b.fs, dir)
@@ -113,31 +114,24 @@ type file struct {
 // objects reads what is not known from before and gives all lines, in the order
 // of the numbers.
 func (b *builder) objects() (lines [][]byte, read int, err error) {
-	var todo []*file
-	for _, f := range b.order {
-		if f.before < 0 {
-			todo = append(todo, f)
-		}
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(readers, len(todo)) {
-		wg.Go(func() {
-			for b.ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(todo) {
-					return
-				}
-				b.read(todo[i])
+	for {
+		var todo []*file
+		for _, f := range b.order {
+			if f.before < 0 && f.line == nil {
+				todo = append(todo, f)
 			}
-		})
-	}
-	wg.Wait()
-	if err := b.ctx.Err(); err != nil {
-		return nil, 0, err
-	}
-	for _, f := range todo {
-		b.loader(f)
+		}
+		if len(todo) == 0 {
+			break
+		}
+		read += len(todo)
+		if err := b.readAll(todo); err != nil {
+			return nil, 0, err
+		}
+		b.follow(todo)
+		if err := b.drain(); err != nil {
+			return nil, 0, err
+		}
 	}
 	known := map[int][][]byte{} // lines of the previous index, by frame
 	for _, f := range b.order {
@@ -153,7 +147,29 @@ func (b *builder) objects() (lines [][]byte, read int, err error) {
 		f.number = len(lines)
 		lines = append(lines, f.line)
 	}
-	return lines, len(todo), nil
+	return lines, read, nil
+}
+
+// readAll reads the facts of files, many at a time.
+func (b *builder) readAll(todo []*file) error {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(readers, len(todo)) {
+		wg.Go(func() {
+			for b.ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(todo) {
+					return
+				}
+				b.read(todo[i])
+			}
+		})
+	}
+	wg.Wait()
+	for _, f := range todo {
+		b.loader(f)
+	}
+	return b.ctx.Err()
 }
 
 func (b *builder) read(f *file) {
@@ -189,7 +205,7 @@ func isLoaderName(name string) bool {
 // encode writes the document in frames: the host, the directories, the objects
 // by the dozen, and last what tells whether a file has changed.
 func (b *builder) encode(lines [][]byte) ([]byte, error) {
-	d := &document{host: b.host, symbols: b.opts.Symbols, include: b.opts.Include, perFrame: objectsPerFrame, objects: len(lines),
+	d := &document{host: b.host, symbols: b.opts.Symbols, include: b.opts.Include, searched: slices.Sorted(maps.Keys(b.searched)), perFrame: objectsPerFrame, objects: len(lines),
 		numbers: map[*rootfs.TreeEntry]int{}}
 	b.finish(d)
 	head := &jsontext.Writer{}

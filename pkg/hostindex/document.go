@@ -19,6 +19,7 @@ type document struct {
 	host     hostFacts
 	symbols  bool
 	include  []string // as asked for, beside what every index has
+	searched []string // directories that objects' rpaths and runpaths name
 	perFrame int      // objects
 	objects  int      // how many
 	dirs     []rootfs.TreeDir
@@ -61,6 +62,7 @@ func appendHead(w *jsontext.Writer, d *document) {
 	w.Raw("}}")
 	w.Bool("symbols", d.symbols)
 	jsontext.List(w, "include", append([]string{}, d.include...), jsontext.String)
+	jsontext.List(w, "searched", append([]string{}, d.searched...), jsontext.String)
 	w.Int("objectsPerFrame", int64(d.perFrame))
 	w.Int("objectCount", int64(d.objects))
 	w.Raw(",\n")
@@ -144,6 +146,8 @@ func (d *document) read(b []byte) (objects [][]byte, err error) {
 			d.symbols = r.Bool()
 		case "include":
 			d.include = jsontext.ReadList(r, jsontext.ReadText)
+		case "searched":
+			d.searched = jsontext.ReadList(r, jsontext.ReadText)
 		case "objectsPerFrame":
 			d.perFrame = int(r.Int())
 		case "objectCount":

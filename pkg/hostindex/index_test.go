@@ -70,13 +70,24 @@ func TestSameReportFromAnIndex(t *testing.T) {
 			got, want := report(t, []string{p}, x, opts), report(t, []string{p}, live, opts)
 			if !bytes.Equal(got, want) {
 				if differ++; differ < 10 {
-					t.Errorf("%s: from the index\n%s\nfrom the machine\n%s", p, got, want)
+					g, w := firstDifference(got, want)
+					t.Errorf("%s: from the index\n%s\nfrom the machine\n%s", p, g, w)
 				}
 				break
 			}
 		}
 	}
 	t.Logf("%d programs of /usr/bin compared, %d differ", compared, differ)
+}
+
+// firstDifference cuts both texts to some lines from where they differ on.
+func firstDifference(a, b []byte) (string, string) {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	from := max(0, n-200)
+	return string(a[from:min(len(a), n+400)]), string(b[from:min(len(b), n+400)])
 }
 
 // An index as it is written is what its schema says, and is read the same

@@ -88,7 +88,7 @@ func appendSymbols(w *jsontext.Writer, s *elfx.Symbols) (ok bool) {
 		each      func(func(elfx.Symbol) bool)
 		undefined bool
 	}{{"defined", s.Defined, false}, {"undefined", s.Undefined, true}} {
-		var lines []string
+		lines := []string{}
 		list.each(func(s elfx.Symbol) bool {
 			b, good := appendSymbol(nil, s, list.undefined)
 			lines = append(lines, string(b))

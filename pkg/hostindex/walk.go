@@ -58,6 +58,9 @@ type builder struct {
 	files map[rootfs.ID]*file
 	order []*file
 
+	searched map[string]bool // directories of rpaths and runpaths
+	libs     []string        // values of $LIB
+
 	previous *stored
 	stamps   stamps
 	changed  bool
@@ -203,6 +206,16 @@ func (b *builder) walk() error {
 			}
 		}
 	}
+	if b.previous != nil {
+		for _, dir := range b.previous.doc.searched {
+			b.search(dir)
+		}
+	}
+	return b.drain()
+}
+
+// drain looks into the directories that were asked for meanwhile.
+func (b *builder) drain() error {
 	for len(b.queue) > 0 {
 		dir := b.dirs[b.queue[0]]
 		b.queue, dir.queued = b.queue[1:], false
@@ -216,6 +229,57 @@ func (b *builder) walk() error {
 	}
 	slices.SortFunc(b.order, func(x, y *file) int { return cmp.Compare(x.path, y.path) })
 	return nil
+}
+
+// search asks for a directory that an object's rpath or runpath names.
+func (b *builder) search(dir string) {
+	if !b.searched[dir] {
+		b.searched[dir] = true
+		b.directory(dir, libraries)
+	}
+}
+
+// follow asks for the directories that objects search by themselves.
+func (b *builder) follow(files []*file) {
+	for _, f := range files {
+		if f.elf == nil {
+			continue
+		}
+		for _, list := range []*string{f.elf.RPath, f.elf.RunPath} {
+			if list == nil {
+				continue
+			}
+			for dir := range strings.SplitSeq(*list, ":") {
+				for _, dir := range b.expand(dir, path.Dir(f.path)) {
+					if strings.HasPrefix(dir, "/") {
+						b.search(path.Clean(dir))
+					}
+				}
+			}
+		}
+		for _, n := range f.elf.Needs {
+			if strings.HasPrefix(n.Name, "/") {
+				b.single(n.Name)
+			}
+		}
+	}
+}
+
+// expand replaces the tokens of a search list's element, $LIB by each value that
+// a loader here has for it.
+func (b *builder) expand(dir, origin string) []string {
+	if !strings.Contains(dir, "$") {
+		return []string{dir}
+	}
+	dir = strings.NewReplacer("${ORIGIN}", origin, "$ORIGIN", origin, "${PLATFORM}", b.host.cpu.Platform, "$PLATFORM", b.host.cpu.Platform).Replace(dir)
+	if !strings.Contains(dir, "LIB") {
+		return []string{dir}
+	}
+	var out []string
+	for _, lib := range b.libs {
+		out = append(out, strings.NewReplacer("${LIB}", lib, "$LIB", lib).Replace(dir))
+	}
+	return out
 }
 
 func (b *builder) cacheDir(dir string) {
@@ -237,8 +301,11 @@ func (b *builder) loaders() {
 			continue
 		}
 		l := b.x.m.Loader(o)
-		for _, dir := range l.SystemDirs {
+		for i, dir := range l.SystemDirs {
 			b.directory(dir, libraries)
+			if lib := strings.Trim(dir, "/"); i == 0 && !slices.Contains(b.libs, lib) {
+				b.libs = append(b.libs, lib)
+			}
 		}
 		if l.Flavor == ldso.Musl {
 			conf := ldso.MuslPathFile(name)
