@@ -33,6 +33,9 @@ type GenerateOptions struct {
 	NoBundle bool
 	// NoSymbols leaves the symbols of travelling objects out.
 	NoSymbols bool
+	// NoDigests leaves the digests out: the spec is to be checked at once, and
+	// not to be kept.
+	NoDigests bool
 	// Digests remembers digests of unchanged files between runs; nil computes
 	// them all.
 	Digests *DigestCache
@@ -325,8 +328,10 @@ func (g *generator) finish() (*Spec, error) {
 			s.Environment[k] = v
 		}
 	}
-	if err := g.digests(); err != nil {
-		return nil, err
+	if !g.opts.NoDigests {
+		if err := g.digests(); err != nil {
+			return nil, err
+		}
 	}
 	for obj, o := range g.source {
 		sort.Strings(obj.Aliases)

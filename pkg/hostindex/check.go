@@ -5,6 +5,7 @@ import (
 	"context"
 	"debug/elf"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/compspec/compat/pkg/artifact"
@@ -22,12 +23,26 @@ type CheckOptions struct {
 	BindNow bool
 	// NoSymbols checks libraries and versions only.
 	NoSymbols bool
+	// Secure starts the programs as set-id ones for another user (AT_SECURE). One
+	// that is set-id, and not of the user who asks, starts so without being asked.
+	Secure bool
+	// Explain keeps every place of every search in the report.
+	Explain bool
+	// Dlopen names libraries that the programs open once they run; what cannot be
+	// opened makes the verdict a no.
+	Dlopen []string
+	// Cwd is what relative names are relative to; "" is the working directory of
+	// this process on this machine, and / elsewhere.
+	Cwd string
+	// Inject binds libraries of this machine into the one that is checked.
+	Inject []Injection
 
 	steps int64 // of ldso.Work; 0 is the default
 }
 
 func (o CheckOptions) request(program string) ldso.Request {
-	return ldso.Request{Program: program, Env: o.Env, BindNow: o.BindNow || o.Env["LD_BIND_NOW"] != "", Symbols: !o.NoSymbols}
+	return ldso.Request{Program: program, Env: o.Env, BindNow: o.BindNow || o.Env["LD_BIND_NOW"] != "", Symbols: !o.NoSymbols,
+		Secure: o.Secure, Explain: o.Explain, Dlopen: o.Dlopen}
 }
 
 // Check answers whether the programs of a spec would start on the machine,
@@ -36,7 +51,11 @@ func Check(ctx context.Context, spec *artifact.Spec, host *Index, opts CheckOpti
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	m, err := specview.Over(host.m, spec)
+	base, bound, err := host.machine(opts)
+	if err != nil {
+		return nil, err
+	}
+	m, err := specview.Over(base, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -53,49 +72,86 @@ func Check(ctx context.Context, spec *artifact.Spec, host *Index, opts CheckOpti
 	for _, p := range spec.Programs {
 		paths = append(paths, p.Path)
 	}
-	return run(ctx, host, m, paths, travels, opts)
+	return run(ctx, host, m, paths, origins{travels, bound}, opts)
 }
 
 // CheckPrograms answers whether programs that are on the machine would start
 // there. The paths are absolute; artifact.FindTargets gives them.
 func CheckPrograms(ctx context.Context, paths []string, host *Index, opts CheckOptions) (*Report, error) {
-	return run(ctx, host, host.m, paths, map[string]bool{}, opts)
+	m, bound, err := host.machine(opts)
+	if err != nil {
+		return nil, err
+	}
+	return run(ctx, host, m, paths, origins{nil, bound}, opts)
 }
 
-func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, travels map[string]bool, opts CheckOptions) (*Report, error) {
+// machine is the host under the circumstances of a check.
+func (x *Index) machine(opts CheckOptions) (*ldso.Machine, injected, error) {
+	m := x.m
+	if opts.Cwd != "" {
+		var err error
+		if m, err = x.in(opts.Cwd); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(opts.Inject) == 0 {
+		return m, nil, nil
+	}
+	return inject(m, opts.Inject)
+}
+
+// origins tells objects of the machine from others, by path.
+type origins struct {
+	travels  map[string]bool // come with the program
+	injected injected        // are bound in
+}
+
+func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, from origins, opts CheckOptions) (*Report, error) {
 	work := ldso.NewWork(cmp.Or(opts.steps, ldso.DefaultSteps), func() bool { return ctx.Err() != nil })
 	hints := newHints(m)
 	r := &Report{SchemaVersion: 1, Host: host.Host(), Programs: []Program{}, Objects: []Object{}, Findings: []Finding{}}
 	for _, p := range paths {
 		req := opts.request(p)
 		req.Work = work
+		req.Secure = req.Secure || setID(m, p)
 		res := m.Start(req)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		e := explainer{m: m, res: res, program: p, hints: hints}
-		findings := e.findings()
+		e := explainer{m: m, res: res, program: p, hints: hints, injected: from.injected}
+		findings := append(e.findings(), from.injected.unused(p, res)...)
 		prog := Program{Path: p, Verdict: decide(findings)}
 		if l := res.Loader; l != nil {
 			prog.Loader = fmt.Sprintf("%s (%s)", l.Path, loaderName(l))
 		}
 		r.Programs = append(r.Programs, prog)
 		r.Findings = append(r.Findings, findings...)
-		r.Objects = append(r.Objects, objects(p, res, travels)...)
+		r.Objects = append(r.Objects, objects(p, res, from)...)
 	}
 	r.Verdict = worst(r.Programs)
 	return r, nil
 }
 
-func objects(program string, res *ldso.Result, travels map[string]bool) []Object {
+// setID reports whether the kernel would start the program for whoever asks as
+// another user or group.
+func setID(m *ldso.Machine, program string) bool {
+	o, errno := m.Open(program)
+	return errno == 0 && o.Info.SetID() && int(o.Info.UID) != os.Geteuid()
+}
+
+func objects(program string, res *ldso.Result, from origins) []Object {
 	var out []Object
 	for _, m := range res.Maps {
-		o := Object{Program: program, Name: m.Name, Path: m.Path, Reason: string(m.Source), Travels: travels[m.Path] || travels[m.Object.Path]}
+		o := Object{Program: program, Name: m.Name, Path: m.Path, Reason: string(m.Source), Travels: from.travels[m.Path] || from.travels[m.Object.Path],
+			Injected: from.injected[m.Object.Info.ID] != "", Searched: places(m.Tried)}
 		if m == res.Program {
 			o.Reason = "program"
 		}
 		if m.By != nil {
 			o.Requester = m.By.Path
+		}
+		if m.Owner != nil {
+			o.Owner = m.Owner.Path
 		}
 		out = append(out, o)
 	}

@@ -18,6 +18,9 @@ type explainer struct {
 	res     *ldso.Result
 	program string
 	hints   *hints
+
+	injected injected
+	byPath   map[string]*ldso.Map
 }
 
 func (e *explainer) findings() []Finding {
@@ -27,9 +30,13 @@ func (e *explainer) findings() []Finding {
 	for _, p := range e.res.Problems {
 		f := Finding{
 			Kind: string(p.Kind), Severity: Severity(p.Severity), Program: e.program, Object: p.Object, Requester: p.Requester,
-			Name: p.Name, Version: p.Version, Symbol: p.Symbol, Message: p.Message, Searched: places(p.Tried),
+			Name: p.Name, Version: p.Version, Symbol: p.Symbol, Message: p.Message, Searched: places(p.Tried), Unreached: p.Unreached,
+			Chain: e.chain(p.Requester),
 		}
 		f.Explanation, f.Remedy = e.explain(p)
+		if from := e.injected.from(e.res, p.Requester); from != "" {
+			f.Explanation += fmt.Sprintf(" (%s is bound in from %s of this machine)", path.Base(p.Requester), from)
+		}
 		// One warning for all versions of a provider that has none, and one
 		// finding for an object whose symbols are not known.
 		if p.Kind == ldso.NoVersionInfo && p.Symbol == "" || p.Kind == ldso.SymbolsUnknown {
@@ -47,6 +54,30 @@ func (e *explainer) findings() []Finding {
 	sort.SliceStable(out, func(i, j int) bool { return rank(out[i].Severity) < rank(out[j].Severity) })
 	return out
 }
+
+// chain is the path of needs that leads from the program to an object.
+func (e *explainer) chain(requester string) []string {
+	if requester == "" {
+		return nil
+	}
+	if e.byPath == nil {
+		e.byPath = make(map[string]*ldso.Map, len(e.res.Maps))
+		for _, m := range e.res.Maps {
+			if e.byPath[m.Path] == nil {
+				e.byPath[m.Path] = m
+			}
+		}
+	}
+	var out []string
+	for m := e.byPath[requester]; m != nil && len(out) < maxChain; m = m.By {
+		out = append(out, m.Path)
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// maxChain is how many objects a path of needs may have to be of use to anybody.
+const maxChain = 64
 
 func rank(s Severity) int {
 	return slices.Index([]Severity{SeverityError, SeverityUnknown, SeverityLatent, SeverityWarning}, s)
@@ -88,7 +119,15 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 		return fmt.Sprintf("%s, from %s, cannot be preloaded and is ignored", p.Name, p.Requester), "correct " + p.Requester
 	case ldso.LibraryMissing:
 		return fmt.Sprintf("%s, needed by %s, is not found", p.Name, p.Requester), e.libraryRemedy(p)
+	case ldso.NotIndexed:
+		return fmt.Sprintf("what is in %s is not known: it is not in the index", p.Object), "make the index with --include " + p.Object + ", or check on the machine itself"
+	case ldso.DlopenMissing:
+		return fmt.Sprintf("%s opens a library once it runs: %s", p.Object, p.Message), "install " + p.Name
 	case ldso.BadLibrary:
+		if p.Unreached != "" {
+			return fmt.Sprintf("your good copy in %s is never reached: %s, needed by %s, is found as %s first, which is unusable: %s",
+				p.Unreached, p.Name, p.Requester, p.Object, p.Message), fmt.Sprintf("replace or remove %s", p.Object)
+		}
 		return fmt.Sprintf("%s, needed by %s, is found as %s, which is unusable: %s; the loader gives up there and looks no further",
 			p.Name, p.Requester, p.Object, p.Message), fmt.Sprintf("replace or remove %s", p.Object)
 	case ldso.TruncatedLibrary:
