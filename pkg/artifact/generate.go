@@ -15,6 +15,7 @@ import (
 	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/ldso"
 	"github.com/compspec/compat/pkg/internal/rootfs"
+	"github.com/compspec/compat/pkg/internal/targets"
 )
 
 // GenerateOptions says what to describe and how. The zero value of every
@@ -251,7 +252,7 @@ func (g *generator) travels(m *ldso.Map, travels map[*ldso.Map]bool) bool {
 		return true
 	}
 	for _, dir := range g.opts.Bundle {
-		dir = strings.TrimSuffix(absolute(g.m.FS, dir), "/") + "/"
+		dir = strings.TrimSuffix(targets.Absolute(g.m.FS, dir), "/") + "/"
 		if strings.HasPrefix(path.Clean(m.Path), dir) || strings.HasPrefix(g.resolve(m.Path).path, dir) {
 			return true
 		}

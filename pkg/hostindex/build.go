@@ -11,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/jsontext"
 	"github.com/compspec/compat/pkg/internal/ldso"
@@ -21,6 +19,7 @@ import (
 
 // BuildOptions says what to index. The zero value is this machine.
 type BuildOptions struct {
+	Codec   Codec    // required
 	Root    string   // the directory that is the machine's root; "": this machine
 	Name    string   // of the machine; "": its host name, or the root's
 	Include []string // further directories, with all below them
@@ -228,21 +227,17 @@ func (b *builder) encode(lines [][]byte) ([]byte, error) {
 	tail := &jsontext.Writer{}
 	b.appendStamps(tail, d)
 	texts = append(texts, tail.B)
-	return compress(texts)
+	return compress(b.opts.Codec, texts)
 }
 
-func compress(texts [][]byte) ([]byte, error) {
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(true), zstd.WithWindowSize(1<<20))
-	if err != nil {
-		return nil, err
-	}
+func compress(z Codec, texts [][]byte) ([]byte, error) {
 	frames := make([]frame, len(texts))
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(8, len(texts)) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(texts); i = int(next.Add(1)) - 1 {
-				frames[i] = frame{z.EncodeAll(texts[i], nil), len(texts[i])}
+				frames[i] = frame{z.Compress(texts[i]), len(texts[i])}
 			}
 		})
 	}

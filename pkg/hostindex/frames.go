@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/compspec/compat/pkg/artifact"
 )
 
@@ -85,36 +83,23 @@ func splitFrames(b []byte) ([]frame, error) {
 	return frames, nil
 }
 
-// decoder decompresses frames with bounded memory.
-type decoder struct{ z *zstd.Decoder }
-
-func newDecoder() (*decoder, error) {
-	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxSize), zstd.WithDecoderLowmem(true))
-	if err != nil {
-		return nil, err
-	}
-	return &decoder{z}, nil
+// Codec is zstd, which package hostindex/zstd has: a process that looks at no
+// index need not start it.
+type Codec interface {
+	// Compress gives one frame with b in it.
+	Compress(b []byte) []byte
+	// Decompress gives the content of all frames in b; size is a hint, in bytes.
+	// Its errors match artifact.ErrInvalid, and it takes no more than MaxSize.
+	Decompress(b []byte, size int) ([]byte, error)
 }
 
-// frame decompresses one frame, which must be as long as the table says.
-func (d *decoder) frame(f frame) ([]byte, error) {
-	b, err := d.z.DecodeAll(f.data, make([]byte, 0, f.size))
+// content decompresses one frame, which must be as long as the table says.
+func (f frame) content(z Codec) ([]byte, error) {
+	b, err := z.Decompress(f.data, f.size)
 	if err == nil && len(b) != f.size {
-		err = fmt.Errorf("a frame holds %d bytes, the seek table says %d", len(b), f.size)
+		err = fmt.Errorf("%w: a frame of the index holds %d bytes, its seek table says %d", artifact.ErrInvalid, len(b), f.size)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: decompressing the index: %w", artifact.ErrInvalid, err)
-	}
-	return b, nil
-}
-
-// whole decompresses all of a document.
-func (d *decoder) whole(b []byte) ([]byte, error) {
-	out, err := d.z.DecodeAll(b, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%w: decompressing the index: %w", artifact.ErrInvalid, err)
-	}
-	return out, nil
+	return b, err
 }
 
 // compressed reports whether a document begins as zstd does.

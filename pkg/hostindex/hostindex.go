@@ -5,11 +5,15 @@
 package hostindex
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/internal/ldso"
 	"github.com/compspec/compat/pkg/internal/rootfs"
+	"github.com/compspec/compat/pkg/internal/targets"
 )
 
 // Index is everything that a check asks of a machine. It remembers what it
@@ -84,4 +88,25 @@ func (x *Index) in(wd string) (*ldso.Machine, error) {
 	m := ldso.NewMachine(fsys, x.m.CPU, x.m.Kernel)
 	m.Config, m.NoProc, m.Facts = x.m.Config, x.m.NoProc, x.m.Facts
 	return m, nil
+}
+
+// Find turns arguments into the absolute paths of programs of the machine, as
+// artifact.FindTargets does for this one. Errors match artifact.ErrNotFound.
+func (x *Index) Find(ctx context.Context, args []string, opts CheckOptions) ([]string, error) {
+	m, _, err := x.machine(CheckOptions{Cwd: opts.Cwd})
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, arg := range args {
+		paths, err := targets.Find(ctx, m, arg, opts.Env["PATH"])
+		if errors.Is(err, targets.ErrNotFound) {
+			err = fmt.Errorf("%w on %s: %w", artifact.ErrNotFound, x.name, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, paths...)
+	}
+	return out, nil
 }

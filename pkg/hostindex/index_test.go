@@ -1,4 +1,4 @@
-package hostindex
+package hostindex_test
 
 import (
 	"bytes"
@@ -8,7 +8,19 @@ import (
 	"testing"
 
 	"github.com/compspec/compat/pkg/artifact"
+	. "github.com/compspec/compat/pkg/hostindex"
+	"github.com/compspec/compat/pkg/hostindex/zstd"
+	"github.com/compspec/compat/schemas"
 )
+
+func codec(t testing.TB) Codec {
+	t.Helper()
+	z, err := zstd.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z
+}
 
 // buildOptions are those of an index in which every program of /usr/bin is.
 func buildOptions() BuildOptions {
@@ -17,6 +29,7 @@ func buildOptions() BuildOptions {
 
 func build(t testing.TB, opts BuildOptions) *Built {
 	t.Helper()
+	opts.Codec = codec(t)
 	b, err := Build(context.Background(), opts)
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +39,7 @@ func build(t testing.TB, opts BuildOptions) *Built {
 
 func decodeIndex(t testing.TB, data []byte) *Index {
 	t.Helper()
-	x, err := Decode(data, "this machine", nil)
+	x, err := Decode(codec(t), data, "this machine", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,21 +107,15 @@ func firstDifference(a, b []byte) (string, string) {
 // without its seek table, or not compressed at all.
 func TestIndexForms(t *testing.T) {
 	b := build(t, BuildOptions{Symbols: true})
-	dec, err := newDecoder()
+	z := codec(t)
+	plain, err := z.Decompress(b.Data, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := dec.whole(b.Data)
-	if err != nil {
+	if err := schemas.Validate("hostindex.v1.json", plain); err != nil {
 		t.Fatal(err)
 	}
-	if err := validateDocument(plain); err != nil {
-		t.Fatal(err)
-	}
-	once, err := compress([][]byte{plain})
-	if err != nil {
-		t.Fatal(err)
-	}
+	once := z.Compress(plain)
 	want := report(t, []string{"/usr/bin/env"}, decodeIndex(t, b.Data), CheckOptions{})
 	for name, data := range map[string][]byte{"plain": plain, "one frame": once} {
 		if got := report(t, []string{"/usr/bin/env"}, decodeIndex(t, data), CheckOptions{}); !bytes.Equal(got, want) {
@@ -123,7 +130,7 @@ func TestIndexAgain(t *testing.T) {
 	first := build(t, BuildOptions{})
 	again := build(t, BuildOptions{Previous: first.Data})
 	if !again.Unchanged || !bytes.Equal(again.Data, first.Data) || again.Read != 0 {
-		t.Errorf("%+v", Built{nil, again.Objects, again.Read, again.Directories, again.Unchanged})
+		t.Errorf("%+v", Built{Objects: again.Objects, Read: again.Read, Directories: again.Directories, Unchanged: again.Unchanged})
 	}
 	if other := build(t, BuildOptions{Previous: first.Data, Symbols: true}); other.Unchanged || other.Read == 0 {
 		t.Error("an index without symbols was taken for one with them")

@@ -44,12 +44,12 @@ func (s *stamps) dir(path string, i rootfs.Info) *rootfs.TreeDir {
 // usePrevious takes over the previous index where it was made under the same
 // options. One that cannot be read is as good as none.
 func (b *builder) usePrevious() {
-	s, err := open(b.opts.Previous, nil)
+	s, err := open(b.opts.Codec, b.opts.Previous, nil)
 	if err != nil || s.tail.data == nil || s.doc.symbols != b.opts.Symbols || !slices.Equal(s.doc.include, b.opts.Include) ||
 		s.doc.host.cpu.Machine != b.host.cpu.Machine {
 		return
 	}
-	text, err := s.dec.frame(s.tail)
+	text, err := s.tail.content(s.z)
 	if err != nil || len(text) < 3 {
 		return
 	}

@@ -29,7 +29,7 @@ func NewPool() *Pool {
 // stored is an index as it lies in a file: what is asked for is decompressed.
 type stored struct {
 	doc     *document
-	dec     *decoder
+	z       Codec
 	frames  []frame // of objects, perFrame in each
 	tail    frame
 	objects map[int]*ldso.Object
@@ -39,8 +39,8 @@ type stored struct {
 // Decode reads a host index that Build made; name is what it is called in
 // reports, "" for its own name. The bytes must not change as long as it is in
 // use. Errors match artifact.ErrInvalid.
-func Decode(data []byte, name string, pool *Pool) (*Index, error) {
-	s, err := open(data, pool)
+func Decode(z Codec, data []byte, name string, pool *Pool) (*Index, error) {
+	s, err := open(z, data, pool)
 	if err != nil {
 		return nil, err
 	}
@@ -57,19 +57,15 @@ func (s *stored) index(name string) *Index {
 	return &Index{m: m, name: name, stored: s}
 }
 
-func open(data []byte, pool *Pool) (*stored, error) {
-	dec, err := newDecoder()
-	if err != nil {
-		return nil, err
-	}
-	s := &stored{dec: dec, objects: map[int]*ldso.Object{}, pool: pool}
+func open(z Codec, data []byte, pool *Pool) (*stored, error) {
+	s := &stored{z: z, objects: map[int]*ldso.Object{}, pool: pool}
 	frames, err := splitFrames(data)
 	if err == nil && len(frames) >= 3 {
 		return s, s.seekable(frames)
 	}
 	// Written by something else: all of it is looked at, and kept.
 	if compressed(data) {
-		if data, err = dec.whole(data); err != nil {
+		if data, err = z.Decompress(data, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -111,7 +107,7 @@ func validateDocument(data []byte) error {
 
 // seekable reads the head, and remembers where the objects are.
 func (s *stored) seekable(frames []frame) error {
-	head, err := s.dec.frame(frames[0])
+	head, err := frames[0].content(s.z)
 	if err != nil {
 		return err
 	}
@@ -120,7 +116,7 @@ func (s *stored) seekable(frames []frame) error {
 	dirs, known := s.pool.document(frames[1])
 	var text []byte
 	if known == nil {
-		if text, err = s.dec.frame(frames[1]); err != nil {
+		if text, err = frames[1].content(s.z); err != nil {
 			return err
 		}
 	} else {
@@ -199,7 +195,7 @@ func (s *stored) load(i int) error {
 
 // lines are the texts of the objects in one frame.
 func (s *stored) lines(i int) ([][]byte, error) {
-	text, err := s.dec.frame(s.frames[i])
+	text, err := s.frames[i].content(s.z)
 	if err != nil {
 		return nil, err
 	}
