@@ -71,6 +71,7 @@ type missing struct {
 	path       string // of a fatal file
 	msg        string // in glibc's words
 	fatal      bool   // a file was found and is defective
+	killed     bool   // by it the process ends with a signal
 	otherClass *Object
 	tried      []Attempt
 }
@@ -95,7 +96,6 @@ func (s *sim) find(name string, by *Map) (found, *missing) {
 		}
 		return found{}, t.missing(full, c, c.errno)
 	}
-	last := syscall.ENOENT
 	try := func(list []*searchDir, src Source, owner *Map) (*found, *missing) {
 		p, c, dir := s.openPath(name, list, src, owner, t)
 		if c.fatal != "" {
@@ -103,9 +103,6 @@ func (s *sim) find(name string, by *Map) (found, *missing) {
 		}
 		if c.ok() {
 			return &found{path: p, obj: c.obj, source: src, owner: owner, dir: dir, passed: t.passedOver()}, nil
-		}
-		if c.errno != 0 {
-			last = c.errno
 		}
 		return nil, nil
 	}
@@ -147,7 +144,6 @@ func (s *sim) find(name string, by *Map) (found, *missing) {
 			if c.ok() {
 				return found{path: p, obj: c.obj, source: FromCache, dir: path.Dir(p), passed: t.passedOver()}, nil
 			}
-			last = c.errno
 		}
 	} else {
 		t.add(Attempt{Source: FromCache, Dir: CachePath, Result: "has no entry of that name"})
@@ -157,7 +153,7 @@ func (s *sim) find(name string, by *Map) (found, *missing) {
 	} else if f, m := try(s.systemDirs, FromDefault, nil); f != nil || m != nil {
 		return deref(f), m
 	}
-	return found{}, t.missing("", candidate{}, last)
+	return found{}, t.missing("", candidate{}, s.errno)
 }
 
 func deref(f *found) found {
@@ -194,7 +190,7 @@ func (s *sim) openPath(name string, list []*searchDir, src Source, owner *Map, t
 			if d.status[i] == dirUnknown {
 				d.status[i] = dirThere
 				if yes, e := s.m.isDir(dirName(d.name + sub)); e != 0 {
-					d.status[i], errno = dirMissing, e
+					d.status[i], errno, s.errno = dirMissing, e, e
 				} else if !yes {
 					d.status[i] = dirMissing
 				}
@@ -229,7 +225,9 @@ func dirName(d string) string {
 func (s *sim) dirs(m *Map, list *string) dirList {
 	d, ok := m.dirLists[list]
 	if !ok {
-		d = s.newList(splitList(*list, ":"), m)
+		if *list != "" { // ignored, not the working directory (dl-load.c, decompose_rpath)
+			d = s.newList(splitList(*list, ":"), m)
+		}
 		m.dirLists[list] = d
 	}
 	return d

@@ -89,6 +89,8 @@ func (t *trace) missing(path string, c candidate, errno syscall.Errno) *missing 
 	case m.fatal:
 	case t.otherClass != nil:
 		m.msg = "wrong ELF class: " + t.otherClass.ELF.Class.String()
+	case errno == 0: // every directory is known to be missing: nothing was tried
+		m.msg = "cannot open shared object file"
 	default:
 		m.msg = "cannot open shared object file: " + glibcError(errno)
 	}

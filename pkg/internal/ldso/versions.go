@@ -20,7 +20,10 @@ func (s *sim) versions() {
 			}
 		}
 	}
-	for _, m := range s.res.Maps {
+	for _, m := range s.loaded {
+		if !s.inScope[m] {
+			continue
+		}
 		for _, need := range m.Object.ELF.VersNeeded {
 			if !s.spend(costVersion) {
 				return
@@ -40,6 +43,11 @@ func (s *sim) versions() {
 				}
 				s.version(m, provider, need.File, v)
 			}
+		}
+		// Whoever has a version has DT_VERSYM: it is used unasked.
+		if f := m.Object.ELF; len(f.VersNeeded)+len(f.VersDef) > 0 && !f.Versym {
+			s.problem(Problem{Kind: BadLibrary, Severity: Error, Object: m.Path,
+				Message: "the file is damaged: it has versions and no DT_VERSYM"})
 		}
 	}
 }
