@@ -71,7 +71,11 @@ func randomGraph(seed uint64) graph {
 			g.extend(spec.RPath, "")
 		}
 	}
-	g.file(graphFile{Path: "app", ELF: spec})
+	how := ""
+	if g.chance(0.02) {
+		how = g.damage()
+	}
+	g.file(graphFile{Path: "app", ELF: spec, Hurt: how})
 	out := graph{Program: "./app", Env: map[string]string{}}
 	switch g.IntN(12) {
 	case 0:
@@ -201,12 +205,7 @@ func (g *graphGen) place(i int) {
 			text := pick(g, []string{"", "\n", "INPUT(libx.so)\n", strings.Repeat("text ", 20), "\x7fELF", "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 52)})
 			g.file(graphFile{Path: at, Text: &text})
 		default:
-			d := pick(g, hurts)
-			how := d.name
-			if d.value != nil {
-				how += fmt.Sprintf(":%d", d.value(g.IntN))
-			}
-			g.file(graphFile{Path: at, ELF: g.object(p, dir), Hurt: how})
+			g.file(graphFile{Path: at, ELF: g.object(p, dir), Hurt: g.damage()})
 		}
 	}
 	put(g.all, 0.97)
@@ -221,6 +220,15 @@ func (g *graphGen) place(i int) {
 		text := "text"
 		g.file(graphFile{Path: path.Join(pick(g, g.dirs), "glibc-hwcaps"), Text: &text})
 	}
+}
+
+// damage is one of hurts with its value.
+func (g *graphGen) damage() string {
+	d := pick(g, hurts)
+	if d.value == nil {
+		return d.name
+	}
+	return fmt.Sprintf("%s:%d", d.name, d.value(g.IntN))
 }
 
 // object is a library as it is in one directory: near its profile.
@@ -314,6 +322,7 @@ func (g *graphGen) needs(s *elfSpec, p *profile, dir string) {
 		add(pick(g, []string{
 			"libmissing.so", "", "%R/d0/libmissing.so", "ld-linux-x86-64.so.2", "ld-linux-x86-64.so.2", loadertest.Loader, "app", "./app",
 			"%R/app", "$ORIGIN/libmissing.so", "${NOTOKEN}/libmissing.so", "libc.so.6", "libm.so.6", "/lib/x86_64-linux-gnu/libm.so.6", "/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/x86_64-linux-gnu/libm.so.6",
+			"/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "linux-vdso.so.1",
 		}))
 	}
 	if p.name != "" && g.chance(0.02) {
