@@ -54,6 +54,16 @@ var graphCases = []struct {
 		},
 		want: "SIGNAL",
 	}, {
+		name: "a truncated auxiliary filter kills, any other damage of one is ignored",
+		g: graph{Files: []graphFile{
+			{Path: "liba.so", ELF: lib("liba.so", elfSpec{Needs: []elfx.Need{
+				{Kind: elfx.NeedAuxiliary, Name: "./libb.so"}, {Kind: elfx.NeedAuxiliary, Name: "./libc.so"}}})},
+			{Path: "libb.so", ELF: lib("libb.so", elfSpec{}), Hurt: "magic"},
+			{Path: "libc.so", ELF: lib("libc.so", elfSpec{}), Hurt: "truncated:8192"},
+		}},
+		app:  elfSpec{Needs: needed("./liba.so")},
+		want: "SIGNAL",
+	}, {
 		name: "the error number of a search without any directory is that of the file before",
 		g: graph{Files: []graphFile{
 			{Path: "liba.so", ELF: lib("liba.so", elfSpec{Needs: needed("libb.so"), RunPath: ptr("%R/none"), Flags1: elf.DF_1_NODEFLIB})},

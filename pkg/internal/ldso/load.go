@@ -358,7 +358,7 @@ func (s *sim) move(dep, owner *Map) {
 }
 
 func (s *sim) unbound(n elfx.Need, by *Map, miss *missing) {
-	if n.Kind == elfx.NeedAuxiliary {
+	if n.Kind == elfx.NeedAuxiliary && !miss.killed {
 		return // its absence is no error
 	}
 	p := Problem{
