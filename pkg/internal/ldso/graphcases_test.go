@@ -71,6 +71,11 @@ var graphCases = []struct {
 		app:  elfSpec{Needs: needed("liba.so"), RunPath: ptr("%R/none:%R")},
 		want: "libb.so: cannot open shared object file",
 	}, {
+		name: "a class that there is not is called the other class",
+		g:    graph{Files: []graphFile{{Path: "liba.so", ELF: lib("liba.so", elfSpec{}), Hurt: "class:3"}}},
+		app:  elfSpec{Needs: needed("liba.so"), RunPath: ptr("%R")},
+		want: "liba.so: wrong ELF class: ELFCLASS32",
+	}, {
 		name: "versions without DT_VERSYM",
 		g: graph{Files: []graphFile{
 			{Path: "liba.so", ELF: lib("liba.so", elfSpec{Verdef: []string{"V1"}, NoVersym: true})},

@@ -250,7 +250,7 @@ func (g *graphGen) object(p *profile, dir string) *elfSpec {
 	if g.chance(0.15) {
 		s.Now = pick(g, []string{"tag", "flag", "flag1"})
 	}
-	if g.chance(0.08) {
+	if p.name != "" && g.chance(0.08) { // of a program it is of no use, but a copy relocation of its second copy would find itself
 		s.Flags = elf.DF_SYMBOLIC
 	}
 	switch g.IntN(60) {

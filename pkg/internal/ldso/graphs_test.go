@@ -311,7 +311,8 @@ func (w loaderWords) kind(o loadertest.Outcome) string {
 	case strings.HasPrefix(w.fatal, "Inconsistency"):
 		return w.fatal
 	case strings.HasPrefix(w.fatal, "error while loading shared libraries: "):
-		return w.fatal[strings.LastIndex(w.fatal, ": ")+2:]
+		words := message(w.fatal)
+		return words[strings.LastIndex(words, ": ")+2:]
 	case w.fatal == "" && len(w.versions) > 0:
 		return "version not found"
 	}

@@ -82,7 +82,7 @@ func (s *sim) find(name string, by *Map) (found, *missing) {
 	if len(name) >= maxName {
 		return found{}, &missing{msg: "cannot open shared object file: " + glibcError(syscall.ENAMETOOLONG)}
 	}
-	t := &trace{tried: s.scratch[:0]}
+	t := &trace{tried: s.scratch[:0], class: s.prog.Class}
 	defer func() { s.scratch = t.tried }()
 	if strings.Contains(name, "/") {
 		full, ok := s.expand(name, by)
