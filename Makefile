@@ -6,13 +6,15 @@ BIN := $(CURDIR)/bin
 GOTESTFLAGS ?=
 FUZZTIME ?= 10s
 BENCHCOUNT ?= 6
+N ?= 10000
+SEED ?= 1
 ROOTS ?= $(CURDIR)/dist/roots
 BENCH ?= .
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ORAS := oras.land/oras/cmd/oras@v1.3.6
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-race test-roots lint fuzz bench oras clean
+.PHONY: build demo test test-race test-roots lint fuzz fuzz-graphs bench oras clean
 
 build: # the static binary bin/compat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/compat ./cmd/compat
@@ -49,6 +51,9 @@ fuzz: # each fuzz target for FUZZTIME
 		dir=$$(dirname "$${t%%:*}"); name=$${t##*:}; echo "fuzz $$dir $$name for $(FUZZTIME)"; \
 		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$dir" || exit 1; \
 	done
+
+fuzz-graphs: # N random graphs of libraries from SEED on, started by the real loader and by the simulation
+	$(GO) test -run 'TestGraphsAgainstLoader$$' -count 1 -timeout 1h -v ./pkg/internal/ldso -graphs.n=$(N) -graphs.seed=$(SEED)
 
 bench: # all benchmarks, in the form that benchstat reads
 	@PATH="$(BIN):$$PATH" $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...

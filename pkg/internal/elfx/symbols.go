@@ -116,7 +116,7 @@ func ReadSymbols(r io.ReaderAt, f *File) (*Symbols, error) {
 		s.refs = append(s.refs, refBits{})
 	}
 	s.nameVersions(f)
-	if d.gnuhash == 0 {
+	if d.gnuhash == 0 && d.hash != 0 { // with neither, look-ups find nothing (dl-lookup.c, do_lookup_x: l_nbuckets)
 		s.byName = make(map[string][]int, s.count)
 		for i := 1; i < s.count; i++ {
 			if sym := s.at(i); sym.defined() {

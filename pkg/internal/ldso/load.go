@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/rootfs"
@@ -38,14 +39,16 @@ type sim struct {
 	noFatal    bool // defective files are passed over, to see what is behind them
 	secureName bool // what is searched for must be set-user-ID
 	unknownAt  map[string]bool
-	opening    string // the name opened at run time that is being loaded
+	opening    string        // the name opened at run time that is being loaded
+	errno      syscall.Errno // of the last file that was tried; 0 where one was opened
 }
 
 // Start simulates the start of a program on the machine.
 func (m *Machine) Start(req Request) *Result {
 	s := &sim{
 		m: m, req: req, res: &Result{}, byID: map[rootfs.ID]*Map{}, byName: map[string]*Map{},
-		unknownAt: map[string]bool{}, inScope: map[*Map]bool{}, allDirs: map[string]*searchDir{}, work: req.Work, bySeverity: map[Severity]int{},
+		unknownAt: map[string]bool{}, inScope: map[*Map]bool{}, errno: syscall.ENOENT, // of /etc/ld.so.preload
+		allDirs: map[string]*searchDir{}, work: req.Work, bySeverity: map[Severity]int{},
 	}
 	if s.work == nil {
 		s.work = NewWork(DefaultSteps, nil)
@@ -94,7 +97,9 @@ func (s *sim) link() {
 	s.systemDirs = s.newList(s.loader.SystemDirs, s.main).dirs
 	msg := truncated(s.prog, elf.PF_W)
 	if s.prog.IsLibrary() {
-		msg = s.mappable(s.prog)
+		if msg = s.mappable(s.prog); msg == "" {
+			msg = truncated(s.prog, anySegment)
+		}
 	}
 	if msg != "" {
 		s.problem(Problem{Kind: TruncatedLibrary, Severity: Error, Object: s.main.Path, Message: msg})
@@ -137,7 +142,9 @@ func (s *sim) newMap(o *Object, opened string) *Map {
 func (s *sim) register(m *Map) {
 	m.index = len(s.loaded)
 	s.loaded = append(s.loaded, m)
-	if _, ok := s.byID[m.Object.Info.ID]; !ok {
+	// Of what the kernel mapped the loader does not know device and inode
+	// (rtld.c, rtld_setup_main_map): by another name it is mapped once more.
+	if _, ok := s.byID[m.Object.Info.ID]; !ok && m != s.main && m != s.rtld {
 		s.byID[m.Object.Info.ID] = m
 	}
 	if m != s.main {
@@ -209,8 +216,13 @@ func (s *sim) mapObject(name string, by *Map, src Source) (*Map, *missing) {
 		s.named(name, m)
 		return m, nil
 	}
-	if msg := s.mappable(f.obj.ELF); msg != "" {
-		return nil, &missing{path: f.path, msg: msg, fatal: true, tried: []Attempt{{Source: f.source, Owner: ownerPath(f.owner), Dir: f.path, Result: msg, Fatal: true}}}
+	msg, killed := s.mappable(f.obj.ELF), false
+	if msg == "" {
+		msg = truncated(f.obj.ELF, anySegment)
+		killed = msg != ""
+	}
+	if msg != "" {
+		return nil, &missing{path: f.path, msg: msg, fatal: true, killed: killed, tried: []Attempt{{Source: f.source, Owner: ownerPath(f.owner), Dir: f.path, Result: msg, Fatal: true}}}
 	}
 	m := s.newMap(f.obj, f.path)
 	m.Name, m.Names, m.By, m.Source, m.Owner, m.Dir = name, []string{name}, by, f.source, f.owner, f.dir
@@ -239,6 +251,10 @@ func (s *sim) preload() {
 			s.secureName = s.req.Secure
 			m, miss := s.mapObject(n, s.main, FromPreload)
 			s.secureName = false
+			if miss != nil && miss.killed {
+				s.unbound(elfx.Need{Name: n}, s.main, miss)
+				continue
+			}
 			if miss != nil {
 				s.problem(Problem{Kind: PreloadIgnored, Severity: Warning, Object: n, Name: n, Requester: from, Message: miss.msg, Tried: miss.tried})
 				continue
@@ -261,7 +277,7 @@ func (s *sim) preload() {
 // first (dl-deps.c, _dl_map_object_deps). The loader stops at the first need that it cannot meet; here the search
 // goes on, to name them all.
 func (s *sim) needsFrom(at int) {
-	done := map[*Map]bool{}
+	done, moves := map[*Map]bool{}, 0
 	for i := at; i < len(s.res.Maps) && !s.gaveUp; {
 		m := s.res.Maps[i]
 		if done[m] {
@@ -282,7 +298,17 @@ func (s *sim) needsFrom(at int) {
 			case n.Kind == elfx.NeedNeeded:
 				s.addScope(dep)
 			default:
-				at = s.insert(dep, at)
+				var moved bool
+				if at, moved = s.insert(dep, at); !moved {
+					continue
+				}
+				done[dep] = false // it has a new place in the list, and its needs are gone through again
+				if moves++; moves > maxMoves {
+					s.problem(Problem{Kind: BadLibrary, Severity: Error, Object: dep.Path, Requester: m.Path, Name: n.Name,
+						Message: "Segmentation fault: objects are filters of one another without end"})
+					s.incomplete = true
+					return
+				}
 			}
 		}
 	}
@@ -304,24 +330,51 @@ func (s *sim) need(name string, by *Map) (*Map, *missing) {
 	return m, miss
 }
 
+// maxMoves are more than filters need that come to an end. The loader ends
+// when its stack is full.
+const maxMoves = 10000
+
 // insert puts a filter's object before the one at position at, unless it
-// stands earlier, and returns where that one stands now.
-func (s *sim) insert(dep *Map, at int) int {
+// stands earlier, and returns where that one stands now. It moves in the list
+// of all objects too.
+func (s *sim) insert(dep *Map, at int) (now int, moved bool) {
 	s.spend(int64(len(s.res.Maps)))
+	owner := s.res.Maps[at]
 	if s.inScope[dep] {
 		j := slices.Index(s.res.Maps, dep)
 		if j <= at {
-			return at
+			return at, false
 		}
 		s.res.Maps = slices.Delete(s.res.Maps, j, j+1)
 	}
 	s.inScope[dep] = true
 	s.res.Maps = slices.Insert(s.res.Maps, at, dep)
-	return at + 1
+	s.move(dep, owner)
+	return at + 1, true
+}
+
+// move puts an object before another in the list of all objects. The list
+// begins at the program: what stands before that is not found by its name or
+// identity again, nor are its versions checked (dl-deps.c; _ns_loaded).
+func (s *sim) move(dep, owner *Map) {
+	s.spend(int64(16 * len(s.loaded)))
+	if i := slices.Index(s.loaded, dep); i >= 0 {
+		s.loaded = slices.Delete(s.loaded, i, i+1)
+	}
+	if i := slices.Index(s.loaded, owner); i > 0 {
+		s.loaded = slices.Insert(s.loaded, i, dep)
+	}
+	all := s.loaded
+	s.loaded = s.loaded[:0:0]
+	clear(s.byName)
+	clear(s.byID)
+	for _, m := range all {
+		s.register(m)
+	}
 }
 
 func (s *sim) unbound(n elfx.Need, by *Map, miss *missing) {
-	if n.Kind == elfx.NeedAuxiliary {
+	if n.Kind == elfx.NeedAuxiliary && !miss.killed {
 		return // its absence is no error
 	}
 	p := Problem{

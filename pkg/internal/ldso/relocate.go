@@ -64,6 +64,26 @@ func (s *sim) relocate(objects []*Map) {
 			return s.spend(costSymbol)
 		})
 	}
+	s.malloc(tables, unknown)
+}
+
+// mallocVersion is GLIBC_2_0 of libc by machine (shlib-versions).
+var mallocVersion = map[elf.Machine]string{
+	elf.EM_X86_64: "GLIBC_2.2.5", elf.EM_386: "GLIBC_2.0", elf.EM_AARCH64: "GLIBC_2.17", elf.EM_ARM: "GLIBC_2.4",
+	elf.EM_S390: "GLIBC_2.2", elf.EM_RISCV: "GLIBC_2.27", elf.EM_LOONGARCH: "GLIBC_2.36",
+}
+
+// malloc looks up what the loader takes for itself once it is in the scope,
+// as any libc has it there (dl-minimal.c, __rtld_malloc_init_real; 2.32).
+func (s *sim) malloc(tables []SymbolTable, unknown string) {
+	version := mallocVersion[s.prog.Machine]
+	if !s.inScope[s.rtld] || s.loader.Before(2, 32) || version == "" {
+		return
+	}
+	for _, name := range [...]string{"calloc", "free", "malloc", "realloc"} {
+		a := s.lookup(symKey{name: name, version: version, notPLT: true}, tables)
+		s.judge(s.main, elfx.Symbol{Name: name, Version: version, Ref: elfx.RefData, Binding: elf.STB_GLOBAL}, a, false, unknown)
+	}
 }
 
 func (s *sim) lookup(key symKey, tables []SymbolTable) answer {

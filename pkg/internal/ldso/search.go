@@ -74,6 +74,7 @@ type missing struct {
 	path       string // of a fatal file
 	msg        string // in glibc's words
 	fatal      bool   // a file was found and is defective
+	killed     bool   // by it the process ends with a signal
 	otherClass *Object
 	tried      []Attempt
 	unknown    bool   // the search went through what is not known
@@ -86,7 +87,7 @@ func (s *sim) find(name string, by *Map) (found, *missing) {
 	if len(name) >= maxName {
 		return found{}, &missing{msg: "cannot open shared object file: " + glibcError(syscall.ENAMETOOLONG)}
 	}
-	t := &trace{tried: s.scratch[:0]}
+	t := &trace{tried: s.scratch[:0], class: s.prog.Class}
 	s.scratch, s.sawOutside = nil, false
 	defer func() { s.scratch = t.tried }()
 	f, miss := s.search(name, by, t)
@@ -96,11 +97,12 @@ func (s *sim) find(name string, by *Map) (found, *missing) {
 	if miss != nil {
 		miss.unknown = s.sawOutside
 		if miss.fatal && !s.noFatal && !strings.Contains(name, "/") {
+			errno := s.errno
 			s.noFatal = true
 			if good, no := s.find(name, by); no == nil {
 				miss.unreached = good.path
 			}
-			s.noFatal = false
+			s.noFatal, s.errno = false, errno
 		}
 	}
 	return f, miss
@@ -120,7 +122,6 @@ func (s *sim) search(name string, by *Map, t *trace) (found, *missing) {
 		}
 		return found{}, t.missing(full, c, c.errno)
 	}
-	last := syscall.ENOENT
 	try := func(list []*searchDir, src Source, owner *Map) (*found, *missing) {
 		p, c, dir := s.openPath(name, list, src, owner, t)
 		if c.fatal != "" {
@@ -128,9 +129,6 @@ func (s *sim) search(name string, by *Map, t *trace) (found, *missing) {
 		}
 		if c.ok() {
 			return &found{path: p, obj: c.obj, source: src, owner: owner, dir: dir, passed: t.passedOver()}, nil
-		}
-		if c.errno != 0 {
-			last = c.errno
 		}
 		return nil, nil
 	}
@@ -174,7 +172,6 @@ func (s *sim) search(name string, by *Map, t *trace) (found, *missing) {
 			if c.ok() {
 				return found{path: p, obj: c.obj, source: FromCache, dir: path.Dir(p), passed: t.passedOver()}, nil
 			}
-			last = c.errno
 		}
 	} else {
 		t.add(Attempt{Source: FromCache, Dir: CachePath, Result: "has no entry of that name"})
@@ -184,7 +181,7 @@ func (s *sim) search(name string, by *Map, t *trace) (found, *missing) {
 	} else if f, m := try(s.systemDirs, FromDefault, nil); f != nil || m != nil {
 		return deref(f), m
 	}
-	return found{}, t.missing("", candidate{}, last)
+	return found{}, t.missing("", candidate{}, s.errno)
 }
 
 func deref(f *found) found {
@@ -223,7 +220,7 @@ func (s *sim) openPath(name string, list []*searchDir, src Source, owner *Map, t
 				if yes, e := s.m.isDir(dirName(d.name + sub)); s.m.outside != "" {
 					errno = syscall.ENOENT // there or not: each name counts as not known
 				} else if e != 0 {
-					d.status[i], errno = dirMissing, e
+					d.status[i], errno, s.errno = dirMissing, e, e
 				} else if !yes {
 					d.status[i] = dirMissing
 				}
@@ -267,7 +264,9 @@ func dirName(d string) string {
 func (s *sim) dirs(m *Map, list *string) dirList {
 	d, ok := m.dirLists[list]
 	if !ok {
-		d = s.newList(splitList(*list, ":"), m)
+		if *list != "" { // ignored, not the working directory (dl-load.c, decompose_rpath)
+			d = s.newList(splitList(*list, ":"), m)
+		}
 		m.dirLists[list] = d
 	}
 	return d

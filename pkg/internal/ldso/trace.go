@@ -1,6 +1,7 @@
 package ldso
 
 import (
+	"debug/elf"
 	"slices"
 	"strings"
 	"syscall"
@@ -11,6 +12,7 @@ type trace struct {
 	tried      []Attempt
 	passed     int     // how many of them are files that were passed over
 	otherClass *Object // one of another word size
+	class      elf.Class
 }
 
 // maxTried is how many places one search keeps.
@@ -92,7 +94,13 @@ func (t *trace) missing(path string, c candidate, errno syscall.Errno) *missing 
 	switch {
 	case m.fatal:
 	case t.otherClass != nil:
-		m.msg = "wrong ELF class: " + t.otherClass.ELF.Class.String()
+		other := elf.ELFCLASS32 // whatever the file has (dl-load.c, _dl_map_object)
+		if t.class == elf.ELFCLASS32 {
+			other = elf.ELFCLASS64
+		}
+		m.msg = "wrong ELF class: " + other.String()
+	case errno == 0: // every directory is known to be missing: nothing was tried
+		m.msg = "cannot open shared object file"
 	default:
 		m.msg = "cannot open shared object file: " + glibcError(errno)
 	}

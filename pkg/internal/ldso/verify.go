@@ -24,12 +24,13 @@ func (c candidate) ok() bool { return c.obj != nil && c.errno == 0 && c.fatal ==
 // verify opens one candidate and judges its header: passed over, fatal, or
 // taken (dl-load.c, open_verify). A defect other than a wrong class or
 // machine is fatal: a good file further on is never tried.
-func (s *sim) verify(path string) candidate {
+func (s *sim) verify(path string) (c candidate) {
+	defer func() { s.errno = c.errno }()
 	o, errno := s.m.Open(path)
 	if errno != 0 {
 		return candidate{errno: errno, outside: s.outside(path)}
 	}
-	c := s.judgeHeader(o)
+	c = s.judgeHeader(o)
 	if c.fatal != "" && s.noFatal {
 		return candidate{errno: syscall.ENOENT}
 	}

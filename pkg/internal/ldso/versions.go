@@ -20,7 +20,14 @@ func (s *sim) versions(scope []*Map) {
 			}
 		}
 	}
+	wanted := make(map[*Map]bool, len(scope))
 	for _, m := range scope {
+		wanted[m] = true
+	}
+	for _, m := range s.loaded {
+		if !wanted[m] {
+			continue
+		}
 		for _, need := range m.Object.ELF.VersNeeded {
 			if !s.spend(costVersion) {
 				return
@@ -40,6 +47,11 @@ func (s *sim) versions(scope []*Map) {
 				}
 				s.version(m, provider, need.File, v)
 			}
+		}
+		// Whoever has a version has DT_VERSYM: it is used unasked.
+		if f := m.Object.ELF; len(f.VersNeeded)+len(f.VersDef) > 0 && !f.Versym {
+			s.problem(Problem{Kind: BadLibrary, Severity: Error, Object: m.Path,
+				Message: "the file is damaged: it has versions and no DT_VERSYM"})
 		}
 	}
 }
