@@ -102,6 +102,8 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 			"use the build of the library that the program was linked with"
 	case ldso.RelrUnsupported:
 		return fmt.Sprintf("%s has packed relative relocations (DT_RELR) but does not demand a loader that knows them", p.Object), "link it again with -z pack-relative-relocs by a linker that adds GLIBC_ABI_DT_RELR"
+	case ldso.BadRelocation:
+		return fmt.Sprintf("%s cannot be relocated: %s", p.Object, p.Message), "use a build for this system's C library"
 	case ldso.ISALevel:
 		has, mend := "no level that is known", "run it on such a CPU, or use a build for a lower level"
 		if level := ldso.ISAName(e.m.CPU.ISA); level != "" {

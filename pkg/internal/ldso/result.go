@@ -10,6 +10,7 @@ type Request struct {
 	Env     map[string]string // LD_* and PATH as the loader would see them
 	BindNow bool              // as under LD_BIND_NOW
 	Symbols bool              // resolve symbols too
+	Secure  bool              // ignores LD_* as for a set-id program
 	Work    *Work             // shared with other starts; nil is one of its own
 }
 
@@ -35,6 +36,7 @@ const (
 	VersionMissing   Kind = "version-missing"
 	NoVersionInfo    Kind = "no-version-information"
 	RelrUnsupported  Kind = "relr"
+	BadRelocation    Kind = "relocation-type"
 	ISALevel         Kind = "isa-level"
 	SymbolMissing    Kind = "symbol-missing"
 	CopySize         Kind = "copy-size"
