@@ -1,6 +1,7 @@
 package ldso
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -70,4 +71,40 @@ func TestCasesAgainstMusl(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d cases agree with the real loader of musl", agree, len(cases))
+}
+
+// Programs of /usr/bin, which were built for glibc, as musl's loader would
+// start them: a part of the libraries is found, another C library is recognised,
+// and hundreds of symbols are missing.
+func TestProgramsAgainstMusl(t *testing.T) {
+	loadertest.Require(t, loadertest.MuslLoader)
+	programs := loadertest.DynamicPrograms("/usr/bin")
+	if len(programs) > 100 {
+		for i := range 100 { // from all over the alphabet
+			programs[i] = programs[i*len(programs)/100]
+		}
+		programs = programs[:100]
+	}
+	dir := t.TempDir() // which keeps them all: a Machine knows files by their inode
+	m := liveMachine(t, "/")
+	// Those of glibc are in no directory that musl searches by itself.
+	for _, env := range []map[string]string{{}, {"LD_LIBRARY_PATH": "/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib64:/usr/lib64"}} {
+		said, yes := 0, 0
+		for _, p := range programs {
+			copied := filepath.Join(dir, filepath.Base(p))
+			if err := loadertest.ForMusl(p, copied); err != nil {
+				t.Fatal(err)
+			}
+			v, err := loadertest.MuslList(copied, env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := m.Start(Request{Program: copied, Env: env, Symbols: true})
+			asMusl(t, r, v)
+			if said += len(v.Errors); v.Loaded {
+				yes++
+			}
+		}
+		t.Logf("%d programs of /usr/bin with %d variables: %d would start, %d messages of the loader", len(programs), len(env), yes, said)
+	}
 }
