@@ -2,6 +2,7 @@ package ldso
 
 import (
 	"debug/elf"
+	"fmt"
 	"syscall"
 
 	"github.com/compspec/compat/pkg/internal/elfx"
@@ -75,7 +76,10 @@ func (s *sim) muslMap(o *Object) (_ *Object, msg string) {
 	if errno := s.muslMmap(f); errno != 0 {
 		return fail(errno)
 	}
-	return v, muslCrash(f)
+	if msg := muslCrash(f); msg != "" {
+		return nil, msg
+	}
+	return v, muslUnmapped(f)
 }
 
 // muslMmap reports what mmap says to the area of all segments, and to each in
@@ -160,7 +164,33 @@ func muslCrash(f *elfx.File) string {
 	if f.LacksHash() {
 		return "the loader crashes: there is no symbol hash table"
 	}
-	return unmappedDynamic(f)
+	return ""
+}
+
+// muslUnmapped is where a library's dynamic section is not in its memory. All
+// of the area is mapped from the file to begin with, as the lowest segment is,
+// and what lies between segments stays so (map_library).
+func muslUnmapped(f *elfx.File) string {
+	at := f.Dynamic.VAddr
+	low, from, to := muslArea(f)
+	off, mapped := low.Offset&^pageMask+(at-from), at >= from && at < to
+	for _, l := range f.Loads { // the last one is mapped over the others
+		first, end := pages(l.VAddr, l.MemSize)
+		if at < first || at >= end {
+			continue
+		}
+		off, mapped = l.Offset&^pageMask+(at-first), true
+		if _, file := pages(l.VAddr, l.FileSize); l.Flags&elf.PF_W != 0 && at >= file {
+			off = 0 // zeroes, which are an empty dynamic section
+		}
+	}
+	switch {
+	case !mapped:
+		return fmt.Sprintf("the file is damaged: its dynamic section is at address %#x, beyond all segments", at)
+	case off&^pageMask >= uint64(f.Size):
+		return fmt.Sprintf("the file is truncated: its dynamic section is at byte %d, the file ends at %d", off, f.Size)
+	}
+	return ""
 }
 
 // muslProgram is muslCrash of the program, which the kernel has mapped.
@@ -169,5 +199,8 @@ func (s *sim) muslProgram() string {
 		_, msg := s.muslMap(s.main.Object)
 		return msg
 	}
-	return muslCrash(s.prog)
+	if msg := muslCrash(s.prog); msg != "" {
+		return msg
+	}
+	return unmappedDynamic(s.prog)
 }

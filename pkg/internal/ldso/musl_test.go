@@ -108,3 +108,19 @@ func TestProgramsAgainstMusl(t *testing.T) {
 		t.Logf("%d programs of /usr/bin with %d variables: %d would start, %d messages of the loader", len(programs), len(env), yes, said)
 	}
 }
+
+// The absurd segments of a library, as for glibc. Those of a program are for the
+// kernel to judge, whichever the loader.
+func TestAbsurdSegmentsAgainstMusl(t *testing.T) {
+	ok := loadertest.BuildMusl(t).Get(t, "01_ok")
+	for _, c := range absurd {
+		t.Run(c.name, func(t *testing.T) {
+			c := makeAbsurd(t, ok, c.name, "lib/liba.so", c.edits)
+			v, err := c.Musl()
+			if err != nil {
+				t.Fatal(err)
+			}
+			asMusl(t, liveMachine(t, c.Dir).Start(Request{Program: c.Program, Symbols: true}), v)
+		})
+	}
+}
