@@ -178,6 +178,10 @@ func (s *sim) muslSystemPath() string {
 			dirs = append(dirs, dirName(d))
 		}
 		list = strings.Join(dirs, ":")
+	default:
+		if s.musl.errno = rootfs.Errno(err); s.musl.errno == syscall.EINVAL { // no regular file: read says so
+			s.musl.errno = syscall.EISDIR
+		}
 	}
 	s.musl.sysPath = &list
 	return list

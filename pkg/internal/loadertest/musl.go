@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -62,7 +63,7 @@ func ForMusl(from, to string) error {
 	}
 	was := append([]byte(Loader), 0)
 	is := append([]byte(MuslLoader), make([]byte, len(was)-len(MuslLoader))...)
-	if bytes.HasPrefix(b, []byte(elf.ELFMAG)) {
+	if bytes.HasPrefix(b, []byte(elf.ELFMAG)) && bytes.Contains(b, was) {
 		b = bytes.Replace(b, was, is, 1)
 	} else if from == to {
 		return nil
@@ -117,21 +118,11 @@ func muslList(dir, path string, env map[string]string) (v MuslVerdict, o Outcome
 	v.Loaded = true
 	all, err := parseLoaded(o.Stdout)
 	for i, l := range all { // the first line is the loader, needed or not; then each of its names is listed
-		self := l.Path == MuslLoader
-		if i > 0 && !(self && v.itself()) {
+		if self := l.Path == all[0].Path; i > 0 && !(self && slices.ContainsFunc(v.Maps, func(m Loaded) bool { return m.Path == l.Path })) {
 			v.Maps = append(v.Maps, l)
 		}
 	}
 	return v, o, err
-}
-
-func (v MuslVerdict) itself() bool {
-	for _, l := range v.Maps {
-		if l.Path == MuslLoader {
-			return true
-		}
-	}
-	return false
 }
 
 // muslErrors are the loader's messages where they end the start.
