@@ -2,6 +2,7 @@ package ldso
 
 import (
 	"bytes"
+	"path"
 	"strconv"
 	"strings"
 )
@@ -44,7 +45,8 @@ func muslVersion(s []byte) (v [3]int, ok bool) {
 }
 
 // muslSystemDirs are those that are searched where no .path file says others:
-// the one string that is a list of directories (load_library).
+// the one string that is a list of directories of libraries (load_library).
+// There is one of programs too, execvp's.
 func muslSystemDirs(b []byte) []string {
 	for s := range bytes.SplitSeq(b, []byte{0}) {
 		if len(s) == 0 || s[0] != '/' || !bytes.Contains(s, []byte(":/")) || len(s) > maxName {
@@ -52,7 +54,7 @@ func muslSystemDirs(b []byte) []string {
 		}
 		var dirs []string
 		for _, d := range strings.Split(string(s), ":") {
-			if !strings.HasPrefix(d, "/") || strings.ContainsAny(d, " %\n") {
+			if !strings.HasPrefix(d, "/") || !strings.HasPrefix(path.Base(d), "lib") {
 				dirs = nil
 				break
 			}

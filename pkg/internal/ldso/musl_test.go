@@ -180,7 +180,7 @@ func TestMuslFacts(t *testing.T) {
 		{"1.2.4\x00aio_cancel\x00aio_error\x00", "1.2.4", "/lib/ /usr/local/lib/ /usr/lib/", "relr-applied lfs64"},
 		{"x\x001.2.5-git-3-g0123abc\x00/lib:/opt/lib/\x00", "1.2.5", "/lib/ /opt/lib/", "relr-applied"},
 		{"127.0.0.1\x00 1.2.3\x001.2\x001.2.x\x001.2.-3\x0099999.1.1\x001.1.24\x001.2.3", "1.1.24", "/lib/ /usr/local/lib/ /usr/lib/", ""},
-		{"/etc/a:/b %s\x00/a:b\x00/bin:/usr/bin\x00", "", "/bin/ /usr/bin/", ""},
+		{"/etc/a:/b %s\x00/lib:lib\x00/bin:/usr/bin\x00/lib32:/usr/lib32\x00", "", "/lib32/ /usr/lib32/", ""},
 	} {
 		l := Loader{Flavor: Musl}
 		l.musl([]byte(c.rodata))
