@@ -373,9 +373,7 @@ func (g *generator) finish() (*Spec, error) {
 
 func loaderFacts(l *ldso.Loader) *Loader {
 	f := &Loader{Flavor: string(l.Flavor), SystemDirs: l.SystemDirs, Features: l.Features.Names()}
-	if l.Major > 0 {
-		f.Version = fmt.Sprintf("%d.%d", l.Major, l.Minor)
-	}
+	f.Version = l.Version()
 	return f
 }
 

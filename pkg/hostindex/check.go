@@ -159,10 +159,7 @@ func objects(program string, res *ldso.Result, from origins) []Object {
 }
 
 func loaderName(l *ldso.Loader) string {
-	if l.Major == 0 {
-		return string(l.Flavor)
-	}
-	return fmt.Sprintf("%s %d.%d", l.Flavor, l.Major, l.Minor)
+	return strings.TrimSpace(string(l.Flavor) + " " + l.Version())
 }
 
 func architecture(m elf.Machine) string {

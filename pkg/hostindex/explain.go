@@ -114,7 +114,7 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 	case ldso.InterpMissing, ldso.BadInterp:
 		return fmt.Sprintf("%s names %s as its dynamic loader: %s", p.Object, cmp.Or(p.Name, `""`), p.Message), e.interpRemedy(p.Name)
 	case ldso.UnknownLoader:
-		return p.Message, "check it on a machine with glibc, or start it there"
+		return p.Message, "use a build for glibc or musl, or start it to see"
 	case ldso.PreloadIgnored:
 		return fmt.Sprintf("%s, from %s, cannot be preloaded and is ignored", p.Name, p.Requester), "correct " + p.Requester
 	case ldso.LibraryMissing:
@@ -140,7 +140,13 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 		return fmt.Sprintf("%s, used by %s, has no symbol versions, though %s is wanted from it", p.Object, p.Requester, p.Version),
 			"use the build of the library that the program was linked with"
 	case ldso.RelrUnsupported:
+		if e.res.Loader != nil && e.res.Loader.Flavor == ldso.Musl {
+			return fmt.Sprintf("%s has packed relative relocations (DT_RELR), which this loader does not apply: its pointers lead nowhere, and most programs crash on them", p.Object),
+				"use musl 1.2.4 or newer, or link it again with -z nopack-relative-relocs"
+		}
 		return fmt.Sprintf("%s has packed relative relocations (DT_RELR) but does not demand a loader that knows them", p.Object), "link it again with -z pack-relative-relocs by a linker that adds GLIBC_ABI_DT_RELR"
+	case ldso.BadRelocation:
+		return fmt.Sprintf("%s cannot be relocated: %s", p.Object, p.Message), "use a build for this system's C library"
 	case ldso.ISALevel:
 		has, mend := "no level that is known", "run it on such a CPU, or use a build for a lower level"
 		if level := ldso.ISAName(e.m.CPU.ISA); level != "" {

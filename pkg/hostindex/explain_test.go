@@ -21,7 +21,7 @@ func TestEveryKindIsExplained(t *testing.T) {
 	kinds := []ldso.Kind{
 		ldso.ProgramMissing, ldso.NotExecutable, ldso.BadProgram, ldso.WrongMachine, ldso.NotAProgram, ldso.BadScript, ldso.InterpMissing, ldso.BadInterp,
 		ldso.UnknownLoader, ldso.PreloadIgnored, ldso.LibraryMissing, ldso.BadLibrary, ldso.TruncatedLibrary, ldso.VersionFile, ldso.VersionMissing, ldso.NoVersionInfo,
-		ldso.RelrUnsupported, ldso.ISALevel, ldso.SymbolMissing, ldso.CopySize, ldso.SymbolsUnknown, ldso.CPUUnknown, ldso.GaveUp, ldso.Unlisted, "of-a-later-version",
+		ldso.RelrUnsupported, ldso.BadRelocation, ldso.ISALevel, ldso.SymbolMissing, ldso.CopySize, ldso.SymbolsUnknown, ldso.CPUUnknown, ldso.GaveUp, ldso.Unlisted, "of-a-later-version",
 	}
 	host := live(t)
 	for _, k := range kinds {

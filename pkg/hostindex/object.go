@@ -73,9 +73,7 @@ func withLoader(line []byte, l *ldso.Loader) []byte {
 	w.Key("loader")
 	w.Raw("{")
 	w.Text("flavor", string(l.Flavor))
-	if l.Major > 0 {
-		w.Text("version", fmt.Sprintf("%d.%d", l.Major, l.Minor))
-	}
+	w.OptText("version", l.Version())
 	jsontext.OptList(w, "systemDirs", l.SystemDirs, jsontext.String)
 	jsontext.OptList(w, "features", l.Features.Names(), jsontext.String)
 	w.Raw("}}")
@@ -135,9 +133,10 @@ func readLoader(r *jsontext.Reader) *ldso.Loader {
 		case "flavor":
 			l.Flavor = ldso.Flavor(r.Text())
 		case "version":
-			major, minor, _ := strings.Cut(r.Text(), ".")
-			l.Major, _ = strconv.Atoi(major)
-			l.Minor, _ = strconv.Atoi(minor)
+			numbers := append(strings.SplitN(r.Text(), ".", 3), "", "")
+			l.Major, _ = strconv.Atoi(numbers[0])
+			l.Minor, _ = strconv.Atoi(numbers[1])
+			l.Patch, _ = strconv.Atoi(numbers[2])
 		case "systemDirs":
 			l.SystemDirs = jsontext.ReadList(r, jsontext.ReadText)
 		case "features":

@@ -100,6 +100,8 @@ func appendSymbols(w *jsontext.Writer, s *elfx.Symbols) (ok bool) {
 		}
 		jsontext.List(w, list.name, lines, jsontext.String)
 	}
+	types := slices.Sorted(slices.Values(s.RelocTypes()))
+	jsontext.OptList(w, "relocations", types, func(w *jsontext.Writer, n *uint32) { w.Number(uint64(*n)) })
 	w.Raw("}")
 	return ok
 }
@@ -113,6 +115,7 @@ func nameIn(line string) string {
 type table struct {
 	elfx.Versions
 	defined, undefined lines
+	relocations        []uint32 // types
 }
 
 // lines are JSON strings without escapes in a list, and where each begins.
@@ -165,6 +168,8 @@ func readTable(r *jsontext.Reader, f *elfx.File) *table {
 			t.defined = readLines(r)
 		case "undefined":
 			t.undefined = readLines(r)
+		case "relocations":
+			t.relocations = jsontext.ReadList(r, func(r *jsontext.Reader, n *uint32) { *n = uint32(r.Uint(32)) })
 		default:
 			r.Bad = true
 		}
@@ -229,23 +234,44 @@ func (t *table) Undefined(yield func(elfx.Symbol) bool) {
 
 // Lookup implements ldso.SymbolTable.
 func (t *table) Lookup(q elfx.Query) (elfx.Match, bool) {
+	if same := t.named(q.Name); same != nil {
+		return t.Choose(q, same)
+	}
+	return elfx.Match{}, false
+}
+
+// LookupUnversioned implements ldso.SymbolTable.
+func (t *table) LookupUnversioned(name string, _ uint32, _ bool) (elfx.Match, bool) {
+	return t.ChooseUnversioned(t.named(name))
+}
+
+// References implements ldso.SymbolTable, without what the object defines itself.
+func (t *table) References(yield func(elfx.Symbol) bool) {
+	t.Undefined(func(s elfx.Symbol) bool {
+		s.JumpSlot = s.Ref == elfx.RefPLT
+		return yield(s)
+	})
+}
+
+// RelocTypes implements ldso.SymbolTable.
+func (t *table) RelocTypes() []uint32 { return t.relocations }
+
+// named are the definitions of a name.
+func (t *table) named(name string) []elfx.Symbol {
 	d := &t.defined
 	lo, hi := 0, len(d.at)
 	for lo < hi {
-		if mid := (lo + hi) / 2; string(d.name(mid)) < q.Name {
+		if mid := (lo + hi) / 2; string(d.name(mid)) < name {
 			lo = mid + 1
 		} else {
 			hi = mid
 		}
 	}
 	var same []elfx.Symbol
-	for ; lo < len(d.at) && string(d.name(lo)) == q.Name && len(same) < maxSame; lo++ {
+	for ; lo < len(d.at) && string(d.name(lo)) == name && len(same) < maxSame; lo++ {
 		same = append(same, parseSymbol(string(d.line(lo)), false))
 	}
-	if same == nil {
-		return elfx.Match{}, false
-	}
-	return t.Choose(q, same)
+	return same
 }
 
 // maxSame is how many definitions of one name are looked at.

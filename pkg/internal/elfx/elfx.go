@@ -163,6 +163,10 @@ func (f *File) Defective(parts ...Part) (Defect, bool) {
 // would read.
 func (f *File) IsDynamic() bool { return f.Dynamic != nil && f.Dynamic.FileSize > 0 }
 
+// LacksHash reports whether the object has a dynamic section, and no symbol hash
+// table in it by which a loader could look up anything.
+func (f *File) LacksHash() bool { return f.dyn.hasStrtab && f.dyn.hash == 0 && f.dyn.gnuhash == 0 }
+
 // IsLibrary reports whether the object is a shared library and not a program:
 // ET_DYN without PT_INTERP, not marked DF_1_PIE. libc.so.6, which has both an
 // interpreter and a SONAME, counts as a library too.

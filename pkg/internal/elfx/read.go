@@ -43,14 +43,22 @@ type parser struct {
 // Read reads the facts of the ELF file r of the given size in bytes. The
 // error is ErrNotELF, or what reading returned; a file whose ELF header could
 // be read gives a File, with a Defect for each part that could not.
-func Read(r io.ReaderAt, size int64) (*File, error) {
+func Read(r io.ReaderAt, size int64) (*File, error) { return read(r, size, nil) }
+
+// ReadAs reads r as a loader does that asks the file neither whether it is an
+// ELF object nor for which class, byte order and machine it was made, but takes
+// those of like for granted (musl, ldso/dynlink.c, map_library). The File says
+// that it is of them. The error is as of Read.
+func ReadAs(r io.ReaderAt, size int64, like *File) (*File, error) { return read(r, size, like) }
+
+func read(r io.ReaderAt, size int64, like *File) (*File, error) {
 	w := newWindows(r, size)
 	defer w.release()
 	head, err := w.bytes(0, min(uint64(max(size, 0)), ehdrSize64))
 	if err != nil {
 		return nil, fmt.Errorf("reading the ELF header: %w", err)
 	}
-	if len(head) < ehdrSize32 || string(head[:4]) != elf.ELFMAG {
+	if len(head) < ehdrSize32 || like == nil && string(head[:4]) != elf.ELFMAG {
 		if len(head) >= 4 && string(head[:4]) == elf.ELFMAG {
 			return nil, fmt.Errorf("%w: %d bytes hold no ELF header", ErrNotELF, len(head))
 		}
@@ -65,6 +73,9 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 		ABIVersion: head[elf.EI_ABIVERSION],
 		PadNonzero: !bytes.Equal(head[elf.EI_PAD:elf.EI_NIDENT], make([]byte, elf.EI_NIDENT-elf.EI_PAD)),
 	}
+	if like != nil {
+		f.Class, f.Data = like.Class, like.Data
+	}
 	p := &parser{f: f, w: w, decoder: decoder{order: binary.LittleEndian, is64: f.Class == elf.ELFCLASS64}}
 	if f.Data == elf.ELFDATA2MSB {
 		p.order = binary.BigEndian
@@ -78,6 +89,9 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 	}
 	f.Type = elf.Type(p.order.Uint16(head[16:]))
 	f.Machine = elf.Machine(p.order.Uint16(head[18:]))
+	if like != nil {
+		f.Machine = like.Machine
+	}
 	f.Version = p.order.Uint32(head[20:])
 	var phoff uint64
 	if p.is64 {

@@ -36,6 +36,9 @@ type Symbol struct {
 	// NotPLTAddress is set where every reference is of a kind that must not
 	// bind to the PLT address that a program exports (ELF_RTYPE_CLASS_PLT).
 	NotPLTAddress bool
+	// The next two are set by References alone.
+	JumpSlot bool // a jump slot is among the references
+	Defined  bool // the object itself defines it
 }
 
 // Symbols are the dynamic symbol table of an object, its hash table and its
@@ -56,7 +59,8 @@ type Symbols struct {
 	nbuckets, bloomSize   uint32
 	byName                map[string][]int // made from symtab where there is no GNU hash
 
-	refs []refBits // by symbol index
+	refs  []refBits // by symbol index
+	types []uint32  // of relocations, but for the relative ones that DT_RELACOUNT counts
 }
 
 type versionName struct {
@@ -68,6 +72,7 @@ type versionName struct {
 type refBits struct {
 	ref    Ref
 	notPLT bool // no reference accepts the address of a PLT entry
+	slot   bool // a jump slot is among them
 	any    bool
 }
 
@@ -273,6 +278,9 @@ func (s *Symbols) scan(t *tables, addr, size, ent uint64, jmprel bool) error {
 				info := s.order.Uint32(b[word:])
 				sym, typ = info>>8, info&0xff
 			}
+			if n := len(s.types); n == 0 || s.types[n-1] != typ {
+				s.noteType(typ)
+			}
 			if sym == 0 {
 				continue
 			}
@@ -292,6 +300,7 @@ func (s *Symbols) scan(t *tables, addr, size, ent uint64, jmprel bool) error {
 			}
 			r.ref = max(r.ref, ref)
 			r.notPLT = notPLT && (r.notPLT || !r.any)
+			r.slot = r.slot || typ == rt.jumpSlot && typ != 0
 			r.any = true
 		}
 		off, size = off+n, size-n

@@ -192,9 +192,9 @@ func (s *sim) interp(name string) bool {
 		m.Names = append(m.Names, o.ELF.Soname)
 	}
 	s.rtld = m
-	if s.loader.Flavor != Glibc {
+	if s.loader.Flavor != Glibc && s.loader.Flavor != Musl {
 		s.problem(Problem{Kind: UnknownLoader, Severity: Undecided, Object: s.main.Path, Name: name,
-			Message: fmt.Sprintf("the loader is of a kind (%s) that is not simulated yet", s.loader.Flavor)})
+			Message: fmt.Sprintf("the loader is of a kind (%s) that is not simulated", s.loader.Flavor)})
 		return false
 	}
 	return true

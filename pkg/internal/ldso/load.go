@@ -41,6 +41,7 @@ type sim struct {
 	unknownAt  map[string]bool
 	opening    string        // the name opened at run time that is being loaded
 	errno      syscall.Errno // of the last file that was tried; 0 where one was opened
+	musl       muslState
 }
 
 // Start simulates the start of a program on the machine.
@@ -91,8 +92,17 @@ func (s *sim) unlisted() {
 	}
 }
 
-// link does what ld.so would (rtld.c, dl_main).
+// link does what ld.so would.
 func (s *sim) link() {
+	if s.loader.Flavor == Musl {
+		s.linkMusl()
+		return
+	}
+	s.linkGlibc()
+}
+
+// linkGlibc is what glibc's does (rtld.c, dl_main).
+func (s *sim) linkGlibc() {
 	s.subdirs = s.loader.subdirs(s.m.CPU)
 	s.systemDirs = s.newList(s.loader.SystemDirs, s.main).dirs
 	msg := truncated(s.prog, elf.PF_W)

@@ -24,12 +24,24 @@ const (
 type Loader struct {
 	Path         string
 	Flavor       Flavor
-	Major, Minor int      // 0, 0 is unknown, and older than 2.33
-	SystemDirs   []string // with trailing slash, in search order
+	Major, Minor int      // 0, 0 is unknown, and of glibc older than 2.33
+	Patch        int      // of musl
+	SystemDirs   []string // with trailing slash, in search order; of musl where it has no .path file
 	Features     Features
 }
 
-// Features are the rules that differ between versions of glibc.
+// Version is the version as its makers write it, "" where it is unknown.
+func (l *Loader) Version() string {
+	switch {
+	case l.Major == 0:
+		return ""
+	case l.Flavor == Musl:
+		return fmt.Sprintf("%d.%d.%d", l.Major, l.Minor, l.Patch)
+	}
+	return fmt.Sprintf("%d.%d", l.Major, l.Minor)
+}
+
+// Features are the rules that differ between versions of glibc, and of musl.
 type Features struct {
 	HWCaps       bool // glibc-hwcaps subdirectories (2.33)
 	LegacyHWCaps bool // tls, platform and hwcap subdirectories (until 2.36)
@@ -40,6 +52,8 @@ type Features struct {
 	NotDirGoesOn bool // ENOTDIR goes on to the next directory (2.39)
 	NoExecStack  bool // dlopen refuses objects that need an executable stack (2.41)
 	VersymAssert bool // aborts where a provider lost its DT_VERSYM (until 2.40)
+	RelrApplied  bool // applies DT_RELR (musl 1.2.4)
+	LFS64        bool // open64 and its like are bound to open, if need be (musl 1.2.4)
 }
 
 // fields are the features by name, in the order they are written.
@@ -48,6 +62,7 @@ func (f *Features) fields() []feature {
 		{"hwcaps", &f.HWCaps}, {"legacy-hwcaps", &f.LegacyHWCaps}, {"isa-level", &f.ISALevel},
 		{"page-align", &f.PageAlign}, {"kernel-tag", &f.KernelTag}, {"relr", &f.RelrNeeds},
 		{"notdir-goes-on", &f.NotDirGoesOn}, {"versym-assert", &f.VersymAssert}, {"no-execstack", &f.NoExecStack},
+		{"relr-applied", &f.RelrApplied}, {"lfs64", &f.LFS64},
 	}
 }
 
@@ -101,7 +116,7 @@ func (m *Machine) Loader(o *Object) *Loader {
 	switch {
 	case strings.HasPrefix(path.Base(o.Path), "ld-musl-") || bytes.Contains(b, []byte("musl libc")):
 		l.Flavor = Musl
-		l.SystemDirs = []string{"/lib/", "/usr/local/lib/", "/usr/lib/"}
+		l.musl(b)
 	case bytes.Contains(b, []byte("LD_LIBRARY_PATH")) && bytes.Contains(b, []byte("cannot open shared object file")):
 		l.Flavor = Glibc
 		l.glibc(b)

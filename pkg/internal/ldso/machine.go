@@ -6,7 +6,8 @@
 // the ld.so of the tree itself, since distributions backport.
 //
 // The rules are those of glibc; each is cited where it stands. File names
-// without a directory are in glibc's elf/.
+// without a directory are in glibc's elf/. The rules of musl are in the files
+// musl*.go.
 package ldso
 
 import (
@@ -33,6 +34,7 @@ type Machine struct {
 	Facts func(rootfs.ID) (*Object, error)
 
 	objects map[rootfs.ID]*Object
+	alike   map[alike]*Object // see muslView
 	opened  map[string]opened
 	loaders map[rootfs.ID]*Loader
 	cache   *Cache
@@ -60,7 +62,7 @@ type CPU struct {
 func NewMachine(fsys rootfs.FS, cpu CPU, kernel Kernel) *Machine {
 	return &Machine{
 		FS: fsys, Config: fsys, CPU: cpu, Kernel: kernel,
-		objects: map[rootfs.ID]*Object{}, opened: map[string]opened{}, loaders: map[rootfs.ID]*Loader{},
+		objects: map[rootfs.ID]*Object{}, alike: map[alike]*Object{}, opened: map[string]opened{}, loaders: map[rootfs.ID]*Loader{},
 	}
 }
 
@@ -91,6 +93,11 @@ func (o *Object) Known(symbols SymbolTable, err error, loader *Loader) {
 type SymbolTable interface {
 	Undefined(yield func(elfx.Symbol) bool)
 	Lookup(elfx.Query) (elfx.Match, bool)
+
+	// As musl asks.
+	References(yield func(elfx.Symbol) bool)
+	LookupUnversioned(name string, hash uint32, needDef bool) (elfx.Match, bool)
+	RelocTypes() []uint32
 }
 
 // ErrNoSymbols says that an object is known without its symbols.

@@ -38,6 +38,7 @@ const (
 	VersionMissing   Kind = "version-missing"
 	NoVersionInfo    Kind = "no-version-information"
 	RelrUnsupported  Kind = "relr"
+	BadRelocation    Kind = "relocation-type"
 	ISALevel         Kind = "isa-level"
 	SymbolMissing    Kind = "symbol-missing"
 	CopySize         Kind = "copy-size"

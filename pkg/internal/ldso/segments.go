@@ -116,15 +116,27 @@ const anySegment = elf.PF_R | elf.PF_W | elf.PF_X
 // himself, which is a SIGBUS: his own tables, and the last page of a segment
 // whose tail he clears. The kernel clears only segments with the flags.
 func truncated(f *elfx.File, flags elf.ProgFlag) string {
+	if msg := cleared(f, flags); msg != "" {
+		return msg
+	}
+	if d, bad := f.Defective(elfx.PartDynamic, elfx.PartStrings, elfx.PartVersions); bad {
+		return "the file is damaged: " + d.Error()
+	}
+	return unmappedDynamic(f)
+}
+
+// cleared is that of the segments, unmappedDynamic that of the dynamic section.
+func cleared(f *elfx.File, flags elf.ProgFlag) string {
 	for _, l := range f.Loads {
 		end := l.Offset + l.FileSize
 		if l.Flags&flags != 0 && l.MemSize > l.FileSize && end&pageMask != 0 && pastEnd(f, l) {
 			return fmt.Sprintf("the file is truncated: a segment reaches to byte %d, the file to %d", end, f.Size)
 		}
 	}
-	if d, bad := f.Defective(elfx.PartDynamic, elfx.PartStrings, elfx.PartVersions); bad {
-		return "the file is damaged: " + d.Error()
-	}
+	return ""
+}
+
+func unmappedDynamic(f *elfx.File) string {
 	if !f.IsDynamic() {
 		return ""
 	}

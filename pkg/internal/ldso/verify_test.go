@@ -16,7 +16,11 @@ import (
 // others.
 func variant(t *testing.T, name, file string, edit func(b []byte)) loadertest.Case {
 	t.Helper()
-	ok := loadertest.Build(t).Get(t, "01_ok")
+	return variantOf(t, loadertest.Build(t).Get(t, "01_ok"), name, file, edit)
+}
+
+func variantOf(t *testing.T, ok loadertest.Case, name, file string, edit func(b []byte)) loadertest.Case {
+	t.Helper()
 	c := ok
 	c.Name, c.Dir = name, filepath.Join(filepath.Dir(ok.Dir), "verify-"+file+"-"+strings.ReplaceAll(name, " ", "-"))
 	c.Dir = strings.ReplaceAll(c.Dir, "-lib/", "-")
@@ -53,61 +57,70 @@ func load(b []byte, n int) []byte {
 	return loads[(n+len(loads))%len(loads)]
 }
 
-// Program headers with absurd numbers, of a library and of a program: the
-// loader and the kernel map what they say, and the prediction is what becomes
-// of it. The low 12 bits of offsets and addresses are kept.
+// absurd are program headers with absurd numbers. The low 12 bits of offsets
+// and addresses are kept.
+var absurd = []struct {
+	name  string
+	edits []absurdEdit
+}{
+	{"unchanged", nil},
+	{"offset near 2^64", []absurdEdit{{1, pOffset, 0xfffffffffffff000}}},
+	{"offset and size wrap", []absurdEdit{{-1, pOffset, 0xfffffffffffff000}, {-1, pFilesz, 0x2000}, {-1, pMemsz, 0x3000}}},
+	{"offset 2^63", []absurdEdit{{1, pOffset, 1 << 63}}},
+	{"offset of the last page", []absurdEdit{{1, pOffset, math.MaxInt64 &^ 0xfff}}},
+	{"offset beyond the file", []absurdEdit{{1, pOffset, 1 << 40}}},
+	{"offset of the last beyond the file", []absurdEdit{{-1, pOffset, 1 << 40}}},
+	{"offset of the last beyond the file, and cleared", []absurdEdit{{-1, pOffset, 1 << 40}, {-1, pMemsz, 0x3000}}},
+	{"cleared up to the page", []absurdEdit{{-1, pOffset, 1 << 40}, {-1, pFilesz, 0x2118}, {-1, pMemsz, 0x3000}}},
+	{"code is cleared", []absurdEdit{{1, pMemsz, 0x900}}},
+	{"code beyond the file is cleared", []absurdEdit{{1, pOffset, 1 << 40}, {1, pMemsz, 0x900}}},
+	{"filesz of all memory", []absurdEdit{{-1, pFilesz, math.MaxUint64}, {-1, pMemsz, math.MaxUint64}}},
+	{"filesz 2^50", []absurdEdit{{-1, pFilesz, 1 << 50}, {-1, pMemsz, 1 << 50}}},
+	{"memsz of all memory", []absurdEdit{{-1, pMemsz, math.MaxUint64}}},
+	{"memsz 2^48", []absurdEdit{{-1, pMemsz, 1 << 48}}},
+	{"memsz none", []absurdEdit{{-1, pMemsz, 0}}},
+	{"vaddr near 2^64", []absurdEdit{{-1, pVaddr, 0xfffffffffff00000}}},
+	{"vaddr 2^46", []absurdEdit{{-1, pVaddr, 1 << 46}}},
+	{"vaddr of the first 2^50", []absurdEdit{{0, pVaddr, 1 << 50}}},
+	{"vaddr of all 2^50", []absurdEdit{{0, pVaddr, 1 << 50}, {1, pVaddr, 1<<50 + 0x1000}, {2, pVaddr, 1<<50 + 0x2000}, {-1, pVaddr, 1<<50 + 0x3000}}},
+	{"align absurd", []absurdEdit{{1, pAlign, 3}}},
+	{"align of all bits", []absurdEdit{{1, pAlign, math.MaxUint64}}},
+	{"align none", []absurdEdit{{0, pAlign, 0}, {1, pAlign, 0}}},
+	{"filesz above memsz", []absurdEdit{{1, pMemsz, 0}}},
+	{"flags of the code none", []absurdEdit{{1, pFlags, 0}}},
+}
+
+type absurdEdit struct {
+	segment int
+	field   int
+	value   uint64
+}
+
+// makeAbsurd is a variant of the case with the edits.
+func makeAbsurd(t *testing.T, ok loadertest.Case, name, file string, edits []absurdEdit) loadertest.Case {
+	return variantOf(t, ok, name, file, func(b []byte) {
+		for _, e := range edits {
+			ph := load(b, e.segment)
+			switch e.field {
+			case pFlags:
+				binary.LittleEndian.PutUint32(ph[e.field:], uint32(e.value))
+			case pOffset, pVaddr:
+				low := binary.LittleEndian.Uint64(ph[e.field:]) & 0xfff
+				binary.LittleEndian.PutUint64(ph[e.field:], e.value&^0xfff|low)
+			default:
+				binary.LittleEndian.PutUint64(ph[e.field:], e.value)
+			}
+		}
+	})
+}
+
+// Absurd segments of a library and of a program: the loader and the kernel map
+// what they say, and the prediction is what becomes of it.
 func TestAbsurdSegmentsAgainstLoader(t *testing.T) {
-	type edit struct {
-		segment int
-		field   int
-		value   uint64
-	}
-	for _, c := range []struct {
-		name  string
-		edits []edit
-	}{
-		{"unchanged", nil},
-		{"offset near 2^64", []edit{{1, pOffset, 0xfffffffffffff000}}},
-		{"offset and size wrap", []edit{{-1, pOffset, 0xfffffffffffff000}, {-1, pFilesz, 0x2000}, {-1, pMemsz, 0x3000}}},
-		{"offset 2^63", []edit{{1, pOffset, 1 << 63}}},
-		{"offset of the last page", []edit{{1, pOffset, math.MaxInt64 &^ 0xfff}}},
-		{"offset beyond the file", []edit{{1, pOffset, 1 << 40}}},
-		{"offset of the last beyond the file", []edit{{-1, pOffset, 1 << 40}}},
-		{"offset of the last beyond the file, and cleared", []edit{{-1, pOffset, 1 << 40}, {-1, pMemsz, 0x3000}}},
-		{"cleared up to the page", []edit{{-1, pOffset, 1 << 40}, {-1, pFilesz, 0x2118}, {-1, pMemsz, 0x3000}}},
-		{"code is cleared", []edit{{1, pMemsz, 0x900}}},
-		{"code beyond the file is cleared", []edit{{1, pOffset, 1 << 40}, {1, pMemsz, 0x900}}},
-		{"filesz of all memory", []edit{{-1, pFilesz, math.MaxUint64}, {-1, pMemsz, math.MaxUint64}}},
-		{"filesz 2^50", []edit{{-1, pFilesz, 1 << 50}, {-1, pMemsz, 1 << 50}}},
-		{"memsz of all memory", []edit{{-1, pMemsz, math.MaxUint64}}},
-		{"memsz 2^48", []edit{{-1, pMemsz, 1 << 48}}},
-		{"memsz none", []edit{{-1, pMemsz, 0}}},
-		{"vaddr near 2^64", []edit{{-1, pVaddr, 0xfffffffffff00000}}},
-		{"vaddr 2^46", []edit{{-1, pVaddr, 1 << 46}}},
-		{"vaddr of the first 2^50", []edit{{0, pVaddr, 1 << 50}}},
-		{"vaddr of all 2^50", []edit{{0, pVaddr, 1 << 50}, {1, pVaddr, 1<<50 + 0x1000}, {2, pVaddr, 1<<50 + 0x2000}, {-1, pVaddr, 1<<50 + 0x3000}}},
-		{"align absurd", []edit{{1, pAlign, 3}}},
-		{"align of all bits", []edit{{1, pAlign, math.MaxUint64}}},
-		{"align none", []edit{{0, pAlign, 0}, {1, pAlign, 0}}},
-		{"filesz above memsz", []edit{{1, pMemsz, 0}}},
-		{"flags of the code none", []edit{{1, pFlags, 0}}},
-	} {
+	for _, c := range absurd {
 		for _, file := range []string{"lib/liba.so", "app"} {
 			t.Run(c.name+" "+file, func(t *testing.T) {
-				v := variant(t, c.name, file, func(b []byte) {
-					for _, e := range c.edits {
-						ph := load(b, e.segment)
-						switch e.field {
-						case pFlags:
-							binary.LittleEndian.PutUint32(ph[e.field:], uint32(e.value))
-						case pOffset, pVaddr:
-							low := binary.LittleEndian.Uint64(ph[e.field:]) & 0xfff
-							binary.LittleEndian.PutUint64(ph[e.field:], e.value&^0xfff|low)
-						default:
-							binary.LittleEndian.PutUint64(ph[e.field:], e.value)
-						}
-					}
-				})
+				v := makeAbsurd(t, loadertest.Build(t).Get(t, "01_ok"), c.name, file, c.edits)
 				first := v.First(false)
 				r := liveMachine(t, v.Dir).Start(Request{Program: v.Program, Symbols: true})
 				t.Logf("the loader: status %d %v %s", first.Status, first.ExecErr, first.Stderr)

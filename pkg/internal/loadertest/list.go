@@ -61,7 +61,7 @@ func parseLoaded(text string) ([]Loaded, error) {
 			out = append(out, Loaded{Name: name, Missing: true})
 			continue
 		}
-		i := strings.LastIndex(line, " (0x")
+		i := strings.LastIndex(line, " (0") // "(0)" is how musl says that an object is at its own address
 		if i < 0 || !strings.HasSuffix(line, ")") {
 			if line == "statically linked" {
 				continue

@@ -35,6 +35,10 @@ type workspace struct {
 	dir   string
 	cases func() (*Cases, error)
 	orc   func() (string, error) // path of the orc program
+
+	muslOnce sync.Once
+	musl     *Cases
+	muslErr  error
 }
 
 // shared is the workspace of this test binary, between Main's start and end.

@@ -158,6 +158,8 @@ func (r *reader) loader(path string, l *artifact.Loader) *ldso.Loader {
 	}
 	major, minor, _ := strings.Cut(l.Version, ".")
 	out.Major, _ = strconv.Atoi(major)
+	minor, patch, _ := strings.Cut(minor, ".")
 	out.Minor, _ = strconv.Atoi(minor)
+	out.Patch, _ = strconv.Atoi(patch) // musl's
 	return out
 }
