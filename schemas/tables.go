@@ -63,7 +63,7 @@ var tables = []table{
 		8:  {types: typeObject, additional: 2, props: []property{{"architecture", 5}, {"class", 7}, {"error", 5}, {"isa", 5}, {"kernel", 5}, {"name", 5}, {"os", 5}}, required: []string{"name", "architecture", "class"}},
 		9:  {types: typeArray, items: 8},
 		10: {types: typeArray, items: 5, count: &span{min: 1, max: 2147483647}},
-		11: {types: typeObject, additional: 2, props: []property{{"architecture", 5}, {"hosts", 10}, {"isa", 5}, {"kernel", 5}, {"name", 5}, {"os", 5}}, required: []string{"name", "hosts"}},
+		11: {types: typeObject, additional: 2, props: []property{{"architecture", 5}, {"error", 5}, {"hosts", 10}, {"isa", 5}, {"kernel", 5}, {"name", 5}, {"os", 5}}, required: []string{"name", "hosts"}},
 		12: {types: typeArray, items: 11},
 		13: {types: typeObject, additional: 2, props: []property{{"chain", 6}, {"explanation", 16}, {"kind", 14}, {"message", 5}, {"name", 5}, {"object", 5}, {"program", 5}, {"remedy", 19}, {"requester", 5}, {"searched", 17}, {"severity", 15}, {"symbol", 5}, {"unreached", 5}, {"version", 5}}, required: []string{"kind", "severity", "program", "explanation", "remedy"}},
 		14: {types: typeString, length: &span{min: 1, max: 2147483647}},

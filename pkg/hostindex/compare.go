@@ -161,34 +161,32 @@ func (c *comparison) matrix() *Matrix {
 		if !ok {
 			n = len(m.Classes)
 			numbers[a] = n
+			a.class.Error = m.Hosts[i].Error
 			m.Classes = append(m.Classes, a.class)
-			m.Cells = append(m.Cells, c.row(n, a)...)
 		}
-		m.Hosts[i].Class = n
-		m.Classes[n].Hosts = append(m.Classes[n].Hosts, m.Hosts[i].Name)
+		h, class := &m.Hosts[i], &m.Classes[n]
+		h.Class = n
+		class.Hosts = append(class.Hosts, h.Name)
+		if h.Error != class.Error {
+			class.Error = "these machines could not be looked at, each for its own reason"
+		}
 	}
+	for a, n := range numbers {
+		if msg := m.Classes[n].Error; msg != "" {
+			for _, app := range m.Apps {
+				a.cells = append(a.cells, Cell{App: app, Verdict: Unknown, Findings: []Finding{}, Error: msg})
+			}
+		}
+		for i := range a.cells {
+			a.cells[i].Class = n
+		}
+		m.Cells = append(m.Cells, a.cells...)
+	}
+	slices.SortStableFunc(m.Cells, func(a, b Cell) int { return a.Class - b.Class })
 	for i := range m.Classes {
 		m.Classes[i].Name = foldNames(m.Classes[i].Hosts)
 	}
 	return m
-}
-
-// row is the cells of a class.
-func (c *comparison) row(class int, a *answer) []Cell {
-	if msg := c.hosts[a.first].Error; msg != "" {
-		for i, h := range c.hosts {
-			if c.answers[i] == a && h.Error != msg {
-				msg = "these machines could not be looked at, each for its own reason"
-			}
-		}
-		for _, app := range c.apps {
-			a.cells = append(a.cells, Cell{App: app.Name, Verdict: Unknown, Findings: []Finding{}, Error: msg})
-		}
-	}
-	for i := range a.cells {
-		a.cells[i].Class = class
-	}
-	return a.cells
 }
 
 // series is the part of a kernel release that says what the kernel can do:

@@ -2,7 +2,6 @@ package hostindex
 
 import (
 	"encoding/json"
-	"slices"
 
 	"github.com/compspec/compat/schemas"
 )
@@ -38,6 +37,7 @@ type Class struct {
 	Kernel       string   `json:"kernel,omitempty"` // series: "5.14"
 	ISA          string   `json:"isa,omitempty"`
 	OS           string   `json:"os,omitempty"`
+	Error        string   `json:"error,omitempty"` // why nothing is known about its hosts
 }
 
 // Cell is what one app comes to on the machines of one class.
@@ -84,40 +84,4 @@ func (m *Matrix) JSON() ([]byte, error) {
 		return nil, err
 	}
 	return append(b, '\n'), schemas.Validate("matrix.v1.json", b)
-}
-
-// Reason is why an app will not start, or may not, on machines of some classes.
-type Reason struct {
-	App     string
-	Classes []int // indexes into Matrix.Classes, ascending
-	Cell    *Cell // of the first of them; the others say the same
-}
-
-// Reasons gathers the cells that are no yes, by app: what is missing on many
-// classes alike is one reason.
-func (m *Matrix) Reasons() []Reason {
-	var out []Reason
-	for app := range m.Apps {
-		first := len(out)
-		for class := range m.Classes {
-			c := m.Cell(class, app)
-			if c.Verdict == Compatible {
-				continue
-			}
-			i := slices.IndexFunc(out[first:], func(r Reason) bool { return alike(r.Cell, c) })
-			if i < 0 {
-				out = append(out, Reason{m.Apps[app], []int{class}, c})
-				continue
-			}
-			out[first+i].Classes = append(out[first+i].Classes, class)
-		}
-	}
-	return out
-}
-
-// alike says whether two cells tell people the same.
-func alike(a, b *Cell) bool {
-	return a.Verdict == b.Verdict && a.Error == b.Error && slices.EqualFunc(a.Findings, b.Findings, func(x, y Finding) bool {
-		return x.Severity == y.Severity && x.Explanation == y.Explanation && x.Remedy == y.Remedy && x.Unreached == y.Unreached
-	})
 }

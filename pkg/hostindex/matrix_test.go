@@ -106,8 +106,14 @@ func TestCompare(t *testing.T) {
 		t.Errorf("%q", e)
 	}
 	reasons := m.Reasons()
-	if len(reasons) != 3 || reasons[0].App != "good" || !slices.Equal(reasons[1].Classes, []int{0, 2}) || !slices.Equal(reasons[2].Classes, []int{1}) || reasons[1].Cell.App != "bad" {
+	if len(reasons) != 1 || reasons[0].App != "bad" || !slices.Equal(reasons[0].Classes, []int{0, 2}) || reasons[0].Cell != m.Cell(0, 1) {
 		t.Errorf("%+v", reasons)
+	}
+	if got, want := m.Summary(), "2 apps on 24 machines of 3 classes: all start on 0, not all on 22, undecided on 2"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if a, b, c := m.Cell(0, 0).Answer(), m.Cell(0, 1).Answer(), m.Cell(1, 0).Answer(); a != "yes" || b != "no" || c != "error" {
+		t.Errorf("%s, %s, %s", a, b, c)
 	}
 	for range 5 {
 		if again := compared(t, apps(), targets); !reflect.DeepEqual(again, m) {
@@ -119,7 +125,7 @@ func TestCompare(t *testing.T) {
 func TestCompareLittle(t *testing.T) {
 	loadertest.Require(t, loadertest.Loader)
 	none := compared(t, nil, nil)
-	if none.Verdict() != Compatible || none.Reasons() != nil {
+	if none.Verdict() != Compatible || none.Reasons() != nil || none.Summary() != "nothing was compared" {
 		t.Errorf("%+v", none)
 	}
 	if m := compared(t, nil, []Target{node("a", ""), node("b", "")}); len(m.Classes) != 1 || len(m.Hosts) != 2 || len(m.Cells) != 0 {
@@ -128,13 +134,16 @@ func TestCompareLittle(t *testing.T) {
 	if m := compared(t, apps(), nil); len(m.Cells) != 0 || len(m.Apps) != 2 {
 		t.Errorf("%+v", m)
 	}
-	if m := compared(t, apps()[:1], []Target{node("", ""), node("", "")}); len(m.Classes) != 1 || m.Verdict() != Compatible {
+	if m := compared(t, apps()[:1], []Target{node("", ""), node("", "")}); m.Summary() != "1 app on 2 machines of 1 class: all start on 2" || m.Verdict() != Compatible {
 		t.Errorf("%+v", m)
 	}
 	// A spec that no file can be like fails its own cells.
 	var odd made
 	odd.program("odd", artifact.ELF{RunPath: ptr("a\x00b")})
 	m := compared(t, append(apps()[:1], App{"odd", &odd.Spec}), []Target{node("a", "")})
+	if len(m.Reasons()) != 1 {
+		t.Errorf("%+v", m.Reasons())
+	}
 	if c := m.Cell(0, 1); c.Verdict != Unknown || c.Error == "" || m.Cell(0, 0).Verdict != Compatible {
 		t.Errorf("%s", text(m))
 	}
@@ -234,6 +243,31 @@ func TestMatrixSchemaFollowsReport(t *testing.T) {
 	} {
 		if pair[0] == nil || !reflect.DeepEqual(pair[0], pair[1]) {
 			t.Errorf("%s: %s\nin the matrix %s", what, text(pair[0]), text(pair[1]))
+		}
+	}
+}
+
+func TestClassWords(t *testing.T) {
+	for want, c := range map[string]Class{
+		"":                           {},
+		"arm64":                      {Architecture: "arm64"},
+		"Rocky Linux 9.4, x86-64-v3": {OS: "Rocky Linux 9.4", Architecture: "amd64", ISA: "x86-64-v3"},
+		"kernel 5.14":                {Kernel: "5.14"},
+	} {
+		if got := c.System(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	m := &Matrix{}
+	for i := range 9 {
+		m.Classes = append(m.Classes, Class{Name: fmt.Sprint("c", i)})
+	}
+	for want, classes := range map[string][]int{
+		"": nil, "c3": {3}, "c0, c1, c2, c3, c4, c5": {0, 1, 2, 3, 4, 5}, "c2, c3, c4, c5, c6, 2 more classes": {2, 3, 4, 5, 6, 7, 8},
+		"all machines": {0, 1, 2, 3, 4, 5, 6, 7, 8},
+	} {
+		if got := m.ClassNames(classes); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
