@@ -106,7 +106,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("%q", e)
 	}
 	reasons := m.Reasons()
-	if len(reasons) != 1 || reasons[0].App != "bad" || !slices.Equal(reasons[0].Classes, []int{0, 2}) || reasons[0].Cell != m.Cell(0, 1) {
+	if len(reasons) != 1 || reasons[0].App != 1 || !slices.Equal(reasons[0].Classes, []int{0, 2}) || reasons[0].Cell != m.Cell(0, 1) {
 		t.Errorf("%+v", reasons)
 	}
 	if got, want := m.Summary(), "2 apps on 24 machines of 3 classes: all start on 0, not all on 22, undecided on 2"; got != want {

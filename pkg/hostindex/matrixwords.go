@@ -100,7 +100,7 @@ func counted(n int, one, many string) string {
 
 // Reason is why an app will not start, or may not, on machines of some classes.
 type Reason struct {
-	App     string
+	App     int   // index into Matrix.Apps
 	Classes []int // indexes into Matrix.Classes, ascending
 	Cell    *Cell // of the first of them; the others say the same
 }
@@ -119,7 +119,7 @@ func (m *Matrix) Reasons() []Reason {
 			}
 			i := slices.IndexFunc(out[first:], func(r Reason) bool { return alike(r.Cell, c) })
 			if i < 0 {
-				out = append(out, Reason{m.Apps[app], []int{class}, c})
+				out = append(out, Reason{app, []int{class}, c})
 				continue
 			}
 			out[first+i].Classes = append(out[first+i].Classes, class)

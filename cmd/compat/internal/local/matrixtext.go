@@ -27,7 +27,7 @@ func MatrixText(m *hostindex.Matrix) ([]byte, error) {
 		t.write(&b, "")
 	}
 	for _, r := range m.Reasons() {
-		fmt.Fprintf(&b, "\n%s: %s on %s\n", exit.Printable(r.App), r.Cell.Answer(), exit.Printable(m.ClassNames(r.Classes)))
+		fmt.Fprintf(&b, "\n%s: %s on %s\n", exit.Printable(m.Apps[r.App]), r.Cell.Answer(), exit.Printable(m.ClassNames(r.Classes)))
 		if r.Cell.Error != "" {
 			fmt.Fprintf(&b, "  %s\n", exit.Printable(r.Cell.Error))
 		}

@@ -132,7 +132,7 @@ func TestHostileMatrixText(t *testing.T) {
 	for _, evil := range []string{"\x1b[2J", "a\nlammps: yes", "\r\x00\u009b", "%s", strings.Repeat("n", 1<<20), ""} {
 		m := matrix()
 		m.Apps[0] = evil
-		m.Hosts[3].Name, m.Hosts[3].Error = evil, evil
+		m.Hosts[3].Name, m.Hosts[3].Error = evil, "e"+evil
 		m.Classes[0].Name, m.Classes[0].OS = evil, evil
 		m.Cells[2].Findings[0].Explanation, m.Cells[2].Findings[0].Remedy = evil, evil
 		start := time.Now()
