@@ -260,10 +260,11 @@ func TestClassWords(t *testing.T) {
 	}
 	m := &Matrix{}
 	for i := range 9 {
-		m.Classes = append(m.Classes, Class{Name: fmt.Sprint("c", i)})
+		m.Classes = append(m.Classes, Class{Name: fmt.Sprint("c", i), Hosts: make([]string, 1+i/3)})
 	}
 	for want, classes := range map[string][]int{
-		"": nil, "c3": {3}, "c0, c1, c2, c3, c4, c5": {0, 1, 2, 3, 4, 5}, "c2, c3, c4, c5, c6, 2 more classes": {2, 3, 4, 5, 6, 7, 8},
+		"": nil, "c2": {2}, "c3 (2 machines)": {3}, "c0, c1, c2, c3, c4, c5 (9 machines)": {0, 1, 2, 3, 4, 5},
+		"c2, c3, c4, c5, c6, 2 more classes (16 machines)": {2, 3, 4, 5, 6, 7, 8},
 		"all machines": {0, 1, 2, 3, 4, 5, 6, 7, 8},
 	} {
 		if got := m.ClassNames(classes); got != want {

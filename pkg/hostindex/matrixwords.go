@@ -36,14 +36,32 @@ func (c *Class) System() string {
 	return strings.Join(facts, ", ")
 }
 
+// Machines is the number of machines of some classes.
+func (m *Matrix) Machines(classes []int) int {
+	n := 0
+	for _, class := range classes {
+		n += len(m.Classes[class].Hosts)
+	}
+	return n
+}
+
 // maxNamed is how many of several classes are named.
 const maxNamed = 5
 
-// ClassNames names classes in short, for a sentence.
+// ClassNames names classes in short, for a sentence, with the number of their
+// machines where there are several.
 func (m *Matrix) ClassNames(classes []int) string {
 	if len(classes) == len(m.Classes) && len(classes) > 1 {
 		return "all machines"
 	}
+	text := m.named(classes)
+	if n := m.Machines(classes); n > 1 {
+		text += fmt.Sprintf(" (%d machines)", n)
+	}
+	return text
+}
+
+func (m *Matrix) named(classes []int) string {
 	var names []string
 	for i, class := range classes {
 		if i == maxNamed && len(classes) > maxNamed+1 {

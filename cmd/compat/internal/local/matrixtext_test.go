@@ -53,7 +53,7 @@ lammps: unknown on old
   the CPU is not known
   remedy: look
 
-gromacs: no on cpu[1-2], old
+gromacs: no on cpu[1-2], old (3 machines)
   libcuda.so.1 is not found
   remedy: install the driver
   and 1 more

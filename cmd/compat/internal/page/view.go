@@ -10,7 +10,7 @@ import (
 // Bounds on what a page shows of one thing; the JSON form has all.
 const (
 	maxPlaces = 100 // of one search
-	maxShort  = 24  // characters below the answer in a cell
+	maxShort  = 48  // characters below the answer in a cell
 )
 
 // view is what the page shows, computed before it is written.
@@ -18,6 +18,8 @@ type view struct {
 	Summary string
 	Apps    []string
 	Rows    []row
+	Starts  []int // by app: on how many machines
+	Hosts   int   // machines
 	Reasons []reason
 	Lost    []hostindex.MatrixHost
 }
@@ -60,7 +62,7 @@ type finding struct {
 }
 
 func newView(m *hostindex.Matrix) view {
-	v := view{Summary: m.Summary(), Apps: m.Apps}
+	v := view{Summary: m.Summary(), Apps: m.Apps, Starts: make([]int, len(m.Apps)), Hosts: len(m.Hosts)}
 	ids := map[[2]int]string{} // by app and class
 	for i, r := range m.Reasons() {
 		id := fmt.Sprintf("why%d", i+1)
@@ -73,6 +75,9 @@ func newView(m *hostindex.Matrix) view {
 		out := row{Class: c, System: c.System()}
 		for j := range m.Apps {
 			at := m.Cell(i, j)
+			if at.Verdict == hostindex.Compatible {
+				v.Starts[j] += len(c.Hosts)
+			}
 			id := ids[[2]int{j, i}]
 			if c.Error != "" {
 				id = "lost"
