@@ -98,7 +98,7 @@ func findingText(b *bytes.Buffer, indent string, f hostindex.Finding, searched b
 	if len(f.Chain) > 1 {
 		fmt.Fprintf(b, "%s  needed by %s\n", indent, exit.Printable(chainWords(f.Chain)))
 	}
-	if f.Unreached != "" {
+	if f.Unreached != "" && !strings.Contains(f.Explanation, f.Unreached) {
 		fmt.Fprintf(b, "%s  never reached: %s\n", indent, exit.Printable(unreachedWords(f)))
 	}
 	if searched && len(f.Searched) > 0 {

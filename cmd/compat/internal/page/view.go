@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"path"
+	"strings"
 
 	"github.com/compspec/compat/pkg/hostindex"
 )
@@ -100,6 +101,9 @@ func newReason(id string, m *hostindex.Matrix, r hostindex.Reason) reason {
 		shown := finding{Finding: f, Places: f.Searched}
 		if shown.More = len(f.Searched) - maxPlaces; shown.More > 0 {
 			shown.Places = f.Searched[:maxPlaces]
+		}
+		if strings.Contains(f.Explanation, f.Unreached) { // it says so itself
+			shown.Unreached = ""
 		}
 		if len(f.Chain) > 1 {
 			for _, p := range f.Chain {
