@@ -137,7 +137,7 @@ func TestHostileMatrixText(t *testing.T) {
 		m.Cells[2].Findings[0].Explanation, m.Cells[2].Findings[0].Remedy = evil, evil
 		start := time.Now()
 		got, err := MatrixText(m)
-		if i := strings.IndexFunc(string(got), func(r rune) bool { return r < ' ' && r != '\n' || r >= 0x7f && r < 0xa0 }); err != nil || i >= 0 || time.Since(start) > 2*time.Second {
+		if i := strings.IndexFunc(string(got), func(r rune) bool { return r < ' ' && r != '\n' || r >= 0x7f && r < 0xa0 }); err != nil || i >= 0 || time.Since(start) > time.Minute {
 			t.Errorf("%.20q: %v, at %d, %v", evil, err, i, time.Since(start))
 		}
 		if n := strings.Count(string(got), "\n"); len(evil) < 1000 && n != 18 {

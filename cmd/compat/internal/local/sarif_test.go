@@ -37,11 +37,11 @@ func TestSARIF(t *testing.T) {
 			t.Errorf("%+v", rule)
 		}
 	}
-	if want := []string{"bad-library", "library-missing", "of-a-later-version", "preload-ignored", "truncated"}; !slices.Equal(ids, want) {
+	if want := []string{"bad-library", "dlopen", "library-missing", "of-a-later-version", "preload-ignored", "truncated"}; !slices.Equal(ids, want) {
 		t.Errorf("rules %q, want %q", ids, want)
 	}
-	levels := []string{"error", "error", "warning", "note", "warning"}
-	uris := []string{"file:///opt/app/lib/libd.so", "file:///opt/x/libx.so", "file:///lib/libc.so.6", "libp%20100%25.so", "file:///opt/%C3%A4%20%3Cb%3E%23%3F%2520"}
+	levels := []string{"error", "error", "warning", "note", "warning", "warning"}
+	uris := []string{"file:///opt/app/lib/libd.so", "file:///opt/x/libx.so", "file:///lib/libc.so.6", "libp%20100%25.so", "file:///opt/app/lib/liba.so", "file:///opt/%C3%A4%20%3Cb%3E%23%3F%2520"}
 	for i, res := range run.Results {
 		f := r.Findings[i]
 		if driver.Rules[res.RuleIndex].ID != res.RuleID || res.RuleID != f.Kind || res.Level != levels[i] || res.Message.Text != f.Explanation+"; remedy: "+f.Remedy {

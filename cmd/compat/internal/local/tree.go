@@ -64,15 +64,14 @@ func newTree(s section) *node {
 	for _, f := range s.findings {
 		n := byPath[f.Object]
 		switch {
-		case n != nil:
-		case f.Kind == "library-missing" || f.Kind == "bad-library":
+		case notLoaded(f) && (n == nil || f.Object == f.Requester):
 			n = &node{text: f.Name + " => NOT FOUND", asked: path.Base(f.Requester)}
-			if f.Object != "" {
+			if f.Object != "" && f.Object != f.Requester {
 				n.text = f.Name + " => " + f.Object + " UNUSABLE"
 			}
 			parent := below(f.Requester)
 			parent.children = append(parent.children, n)
-		default:
+		case n == nil:
 			n = below(f.Requester)
 		}
 		n.findings = append(n.findings, f)
@@ -87,6 +86,11 @@ func newTree(s section) *node {
 		}
 	}
 	return top
+}
+
+// notLoaded says whether the finding is about a name that nothing was loaded for.
+func notLoaded(f hostindex.Finding) bool {
+	return f.Kind == "library-missing" || f.Kind == "bad-library" || f.Kind == "dlopen"
 }
 
 // place gives each node below n one place only.

@@ -166,7 +166,7 @@ func TestManyMachines(t *testing.T) {
 	}
 	start := time.Now()
 	b, err := Matrix(m)
-	if err != nil || len(b) > 3<<20 || time.Since(start) > 5*time.Second || !strings.Contains(string(b), "more places") {
+	if err != nil || len(b) > 3<<20 || time.Since(start) > time.Minute || !strings.Contains(string(b), "more places") {
 		t.Errorf("%v, %d bytes in %v", err, len(b), time.Since(start))
 	}
 }
