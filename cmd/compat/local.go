@@ -37,6 +37,12 @@ func newLocalOrRemote(docs documents, verb func(local.Fetcher) *local.Verb) *cob
 	return f.cmd
 }
 
+// newCheck is local.Check by the version that stands in its SARIF.
+func newCheck(refs local.Fetcher) *local.Verb {
+	version, _ := buildVersion()
+	return local.Check(refs, version)
+}
+
 // fetcher gives `check --ref` and `validate` their documents.
 type fetcher struct {
 	remoteFlags

@@ -28,7 +28,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 		return 0, false
 	}
 	err := verb.Run(ctx, words, stdout)
-	if errors.Is(err, local.ErrNeedsRegistry) {
+	if errors.Is(err, local.ErrNeedsRegistry) || errors.Is(err, local.ErrNeedsVersion) {
 		return 0, false
 	}
 	if err != nil {
@@ -42,7 +42,7 @@ func verbNamed(name string) *local.Verb {
 	case "gen":
 		return local.Gen()
 	case "check":
-		return local.Check(local.Kept{})
+		return local.Check(local.Kept{}, "")
 	case "validate":
 		return local.Validate(local.Kept{})
 	}

@@ -11,9 +11,10 @@ import (
 	"github.com/compspec/compat/pkg/hostindex"
 )
 
-// Check is `compat check`.
-func Check(refs Fetcher) *Verb {
-	c := check{refs: refs}
+// Check is `compat check`. version is that of compat, "" where it is not known
+// (see ErrNeedsVersion).
+func Check(refs Fetcher, version string) *Verb {
+	c := check{refs: refs, version: version}
 	return &Verb{
 		Use:   "check [FILE|PROGRAM|--ref REF]",
 		Short: "Answer whether a program will start on this machine, and if not, why",
@@ -25,10 +26,14 @@ takes a compat artifact, or an image that has one attached.
 
 The environment's LD_LIBRARY_PATH, LD_PRELOAD and LD_BIND_NOW count.
 
+--tree prints the libraries, each with the rule that finds it; --explain every
+place that was looked at for each; --format sarif is for viewers of findings.
+
 Exit status: 0 compatible; 1 incompatible, or unknown without --allow-unknown;
 2 usage; 3 not found; 4 registry, network or authorisation; 5 invalid content.`,
 		Example: `  compat check xz
   compat check compat.json --format json
+  compat check xz --tree
   compat check --ref registry.example/app:compat
   compat check ./app --env LD_LIBRARY_PATH=/opt/lib`,
 		MaxArgs: 1,
@@ -39,16 +44,20 @@ Exit status: 0 compatible; 1 incompatible, or unknown without --allow-unknown;
 
 type check struct {
 	refs              Fetcher
+	version           string
 	ref, pull, format string
 	env               []string
 	opts              hostindex.CheckOptions
+	tree              bool
 	allowUnknown      bool
 }
 
 func (c *check) flags(f Flags) {
 	f.StringVar(&c.ref, "ref", "", "check the compat artifact `REF`, or the one attached to the image REF")
 	f.StringVar(&c.pull, "pull", "missing", "with --ref: get it from the registry if `missing` here, always or never")
-	f.StringVar(&c.format, "format", "text", "text or json")
+	f.StringVar(&c.format, "format", "text", "text, json or sarif")
+	f.BoolVar(&c.tree, "tree", false, "print who needs whom, and which rule finds it")
+	f.BoolVar(&c.opts.Explain, "explain", false, "print every place that was looked at, in order")
 	f.StringArrayVar(&c.env, "env", nil, "set `KEY=VALUE` in the environment of the program")
 	f.BoolVar(&c.opts.BindNow, "bind-now", false, "bind all symbols at start, as LD_BIND_NOW does")
 	f.BoolVar(&c.opts.NoSymbols, "no-symbols", false, "check libraries and versions, not symbols")
@@ -65,9 +74,9 @@ func (c *check) run(ctx context.Context, args []string, stdout io.Writer) error 
 		}
 	}
 	c.opts.Env = environ(c.env)
-	render, ok := reportFormats[c.format]
-	if !ok {
-		return exit.UsageError("compat check", "--format %q is none of text, json", c.format)
+	render, err := c.renderer()
+	if err != nil {
+		return err
 	}
 	if c.ref != "" && len(args) > 0 {
 		return exit.UsageError("compat check", "give a file, a program or --ref, one of them")

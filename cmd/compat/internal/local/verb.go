@@ -49,6 +49,10 @@ type Fetcher interface {
 // alone.
 var ErrNeedsRegistry = errors.New("the reference needs the registry client")
 
+// ErrNeedsVersion says that the output names compat's version, which is not
+// known yet: the package that reads it from the binary is initialized late.
+var ErrNeedsVersion = errors.New("the output needs the version of compat")
+
 // validPull refuses a --pull that is none, whether it matters here or not.
 func validPull(command, pull string) error {
 	switch pull {
