@@ -102,6 +102,7 @@ func (s *sim) link() {
 	s.needs()
 	s.versions()
 	s.isa()
+	s.foreignLibc()
 	if s.req.Symbols && !s.incomplete && !s.gaveUp { // symbols of a missing library are missing too
 		s.relocate()
 	}

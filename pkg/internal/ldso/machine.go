@@ -31,6 +31,7 @@ type Machine struct {
 	objects map[rootfs.ID]*Object
 	opened  map[string]opened
 	loaders map[rootfs.ID]*Loader
+	libcs   map[rootfs.ID]int // minor releases; 0 is unknown
 	cache   *Cache
 	cost    int64 // of looking at files, see Work
 }

@@ -36,6 +36,7 @@ const (
 	NoVersionInfo    Kind = "no-version-information"
 	RelrUnsupported  Kind = "relr"
 	ISALevel         Kind = "isa-level"
+	ForeignLibc      Kind = "foreign-libc"
 	SymbolMissing    Kind = "symbol-missing"
 	CopySize         Kind = "copy-size"
 	SymbolsUnknown   Kind = "symbols-unknown"

@@ -1,0 +1,104 @@
+package ldso
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/compspec/compat/pkg/internal/rootfs"
+)
+
+// earlyInit is the release of glibc whose loader calls __libc_early_init of
+// libc.so.6 and asserts that it is there (dl-call-libc-early-init.c).
+const earlyInit = 32
+
+// foreignLibc looks whether libc.so.6 comes from another release than the
+// loader. The two share _rtld_global_ro and more under the one version name
+// GLIBC_PRIVATE, and each release lays that out anew: nothing is missing, but
+// programs crash before their first instruction. Programs of three releases
+// with the libc of each under the loader of each other: none started.
+func (s *sim) foreignLibc() {
+	if s.loader.Major != 2 {
+		return // older than its banner; it lacks versions that a later libc needs
+	}
+	for _, m := range s.res.Maps {
+		if m.Object.ELF.Soname != "libc.so.6" || s.newestIs(m.Object, s.loader.Minor) {
+			continue
+		}
+		minor, ok := s.m.libcRelease(m.Object)
+		if !ok || minor == s.loader.Minor {
+			continue
+		}
+		p := Problem{Kind: ForeignLibc, Severity: Undecided, Object: m.Path, Requester: s.rtld.Path, Name: "libc.so.6",
+			Version: fmt.Sprintf("2.%d", minor),
+			Message: fmt.Sprintf("%s is of glibc 2.%d, the loader %s of 2.%d: they work only with one another", m.Path, minor, s.rtld.Path, s.loader.Minor)}
+		if minor < earlyInit && s.loader.Minor >= earlyInit {
+			p.Severity = Error
+			p.Message = "Inconsistency detected by ld.so: dl-call-libc-early-init.c: _dl_call_libc_early_init: Assertion `sym != NULL' failed!"
+		}
+		s.problem(p)
+	}
+}
+
+// newestIs reports whether the last of an object's versions is that of a
+// release: so it is of almost every libc, which then need not be read.
+func (s *sim) newestIs(o *Object, minor int) bool {
+	has := false
+	for _, d := range o.ELF.VersDef {
+		var n int
+		if k, err := fmt.Sscanf(d.Name, "GLIBC_2.%d", &n); k != 1 || err != nil {
+			continue
+		}
+		if n > minor {
+			return false
+		}
+		has = has || n == minor
+	}
+	return has
+}
+
+// libcRelease is the release that a libc.so.6 says it is of, in its banner; ok
+// is false where its content is not known.
+func (m *Machine) libcRelease(o *Object) (minor int, ok bool) {
+	if r, known := m.libcs[o.Info.ID]; known {
+		return r, r > 0
+	}
+	m.charged(func() {
+		f, err := m.FS.Open(o.Path)
+		if err != nil {
+			return
+		}
+		defer f.Close()
+		if f.Info().ID != o.Info.ID {
+			return
+		}
+		if b, err := m.rodata(o); err == nil {
+			minor, ok = release(b, "GNU C Library (")
+		}
+	})
+	if m.libcs == nil {
+		m.libcs = map[rootfs.ID]int{}
+	}
+	m.libcs[o.Info.ID] = minor
+	return minor, ok && minor > 0
+}
+
+// release reads the minor version after a banner of glibc 2: "ld.so (Debian
+// GLIBC 2.41-12) stable release version 2.41.".
+func release(b []byte, banner string) (minor int, ok bool) {
+	i := bytes.Index(b, []byte(banner))
+	if i < 0 {
+		return 0, false
+	}
+	b = b[i:min(len(b), i+256)]
+	j := bytes.Index(b, []byte("version 2."))
+	if j < 0 {
+		return 0, false
+	}
+	for _, c := range b[j+len("version 2."):] {
+		if c < '0' || c > '9' || minor > 999 {
+			break
+		}
+		minor = minor*10 + int(c-'0')
+	}
+	return minor, true
+}
