@@ -36,7 +36,7 @@ test-roots: # the loaders of other distributions as oracles; needs root and debo
 	sh scripts/make-roots.sh $(ROOTS)
 	# $$ORIGIN of a program comes from /proc; the mounts end with the namespace.
 	unshare --mount sh -c 'for r in $(ROOTS)/*; do mount -t proc proc "$$r/proc"; done; \
-		COMPAT_ROOTS=$(ROOTS) $(GO) test -tags roots -count 1 -v -run Roots ./pkg/internal/ldso'
+		COMPAT_ROOTS=$(ROOTS) $(GO) test -tags roots -count 1 -timeout 0 -v -run Roots ./pkg/internal/ldso'
 
 compare: build # beside debug/elf, ldd, libtree and lddtree: who is right, who is fast
 	$(GO) test -tags compare -count 1 -timeout 0 -v ./pkg/internal/compare -compat $(BIN)/compat $(COMPAREFLAGS)
