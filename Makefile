@@ -10,11 +10,12 @@ N ?= 10000
 SEED ?= 1
 ROOTS ?= $(CURDIR)/dist/roots
 BENCH ?= .
+COMPAREFLAGS ?= # -wrong lists the cases that each tool is wrong about, -runs N
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ORAS := oras.land/oras/cmd/oras@v1.3.6
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-race test-roots lint fuzz fuzz-graphs bench oras clean
+.PHONY: build demo test test-race test-roots compare lint fuzz fuzz-graphs bench oras clean
 
 build: # the static binary bin/compat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/compat ./cmd/compat
@@ -37,7 +38,10 @@ test-roots: # the loaders of other distributions as oracles; needs root and debo
 	sh scripts/make-roots.sh $(ROOTS)
 	# $$ORIGIN of a program comes from /proc; the mounts end with the namespace.
 	unshare --mount sh -c 'for r in $(ROOTS)/*; do mount -t proc proc "$$r/proc"; done; \
-		COMPAT_ROOTS=$(ROOTS) $(GO) test -tags roots -count 1 -v -run Roots ./pkg/internal/ldso'
+		COMPAT_ROOTS=$(ROOTS) $(GO) test -tags roots -count 1 -timeout 0 -v -run Roots ./pkg/internal/ldso'
+
+compare: build # beside debug/elf, ldd, libtree and lddtree: who is right, who is fast
+	$(GO) test -tags compare -count 1 -timeout 0 -v ./pkg/internal/compare -compat $(BIN)/compat $(COMPAREFLAGS)
 
 lint: # gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is due on:" $$unformatted; exit 1; fi

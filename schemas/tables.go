@@ -31,7 +31,7 @@ var tables = []table{
 		17: {types: typeString, pattern: &pattern{source: "^0[0-7]{1,4}$", atoms: []atom{{set: [2]uint64{0x1000000000000, 0x0}, min: 1, max: 1}, {set: [2]uint64{0xff000000000000, 0x0}, min: 1, max: 4}}}},
 		18: {types: typeArray, items: 14},
 		19: {types: typeArray, items: 12},
-		20: {types: typeObject, additional: 2, props: []property{{"elf", 21}, {"loader", 34}, {"script", 5}, {"size", 6}, {"symbols", 36}, {"symbolsDefect", 5}, {"unread", 5}}},
+		20: {types: typeObject, additional: 2, props: []property{{"elf", 21}, {"loader", 34}, {"release", 6}, {"script", 5}, {"size", 6}, {"symbols", 36}, {"symbolsDefect", 5}, {"unread", 5}}},
 		21: {types: typeObject, additional: 2, props: []property{{"abiTag", 24}, {"abiVersion", 6}, {"bindNow", 7}, {"buildId", 5}, {"class", 6}, {"data", 6}, {"defects", 8}, {"dlopen", 8}, {"dtFlags", 6}, {"dtFlags1", 6}, {"dynamic", 22}, {"entry", 6}, {"flags", 6}, {"gnuStack", 6}, {"identVersion", 6}, {"interp", 5}, {"isaNeeded", 6}, {"loads", 23}, {"machine", 6}, {"needed", 28}, {"needed1", 6}, {"osabi", 6}, {"padding", 7}, {"phentsize", 6}, {"phnum", 6}, {"relr", 7}, {"rpath", 5}, {"runpath", 5}, {"soname", 5}, {"textrel", 7}, {"tls", 22}, {"type", 6}, {"verdef", 32}, {"verneed", 30}, {"version", 6}, {"versym", 7}}, required: []string{"machine"}},
 		22: {types: typeArray, items: 6, count: &span{min: 6, max: 6}},
 		23: {types: typeArray, items: 22},

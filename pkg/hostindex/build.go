@@ -182,13 +182,19 @@ func (b *builder) read(f *file) {
 	f.line, f.elf = describe(h, b.opts.Symbols)
 }
 
-// loader adds the facts of a dynamic loader, which is told by its name.
+// loader adds the facts of a dynamic loader, which is told by its name, and of
+// the C library.
 func (b *builder) loader(f *file) {
-	if f.elf == nil || !isLoaderName(path.Base(f.path)) {
+	isLibc := f.elf != nil && f.elf.Soname == "libc.so.6"
+	if f.elf == nil || !isLibc && !isLoaderName(path.Base(f.path)) {
 		return
 	}
 	o, errno := b.x.m.Open(f.path)
 	if errno != 0 || o.ELF == nil {
+		return
+	}
+	if minor, ok := b.x.m.LibcRelease(o); isLibc && ok {
+		f.line = withRelease(f.line, minor)
 		return
 	}
 	if l := b.x.m.Loader(o); l.Flavor != ldso.Unknown {

@@ -155,6 +155,9 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 		return fmt.Sprintf("%s needs a CPU of %s; this one has %s", p.Object, ldso.ISAName(p.Want), has), mend
 	case ldso.CPUUnknown:
 		return fmt.Sprintf("%s needs a CPU of %s, and the level of this CPU could not be read", p.Object, ldso.ISAName(p.Want)), "check it on the machine itself"
+	case ldso.ForeignLibc:
+		return fmt.Sprintf("%s is of glibc %s, but the loader %s of another release: they work only with one another, and programs crash at once",
+			p.Object, p.Version, p.Requester), "leave glibc's own libraries to the system: take libc.so.6, libm.so.6 and the like out of the search path, or start the program by the loader that belongs to them"
 	case ldso.SymbolMissing:
 		return e.symbolMissing(p)
 	case ldso.CopySize:

@@ -41,6 +41,8 @@ var kinds = []Kind{
 	{"no-version-information", "a library has no symbol versions", "use the build of the library that the program was linked with"},
 	{"relr", "packed relocations without the version that stands for them", "link the object again with a linker that adds GLIBC_ABI_DT_RELR"},
 	{"isa-level", "the CPU is too old", "run the program on a newer CPU, or use a build for a lower level"},
+	{"foreign-libc", "the C library is of another release than the dynamic loader", "use the loader and the C library of one system"},
+	{"relocation-type", "the loader does not know a kind of relocation", "use a build for this loader"},
 	{"symbol-missing", "no loaded object has a symbol", "use the version of the library that the program was built with"},
 	{"copy-size", "a variable has another size than when the program was linked", "link the program again"},
 	{"symbols-unknown", "the symbols of an object were not recorded", "make the spec again with symbols, or check without them"},

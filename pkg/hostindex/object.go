@@ -67,6 +67,14 @@ func unread(reason string) []byte {
 	return w.B
 }
 
+// withRelease adds the release that a libc.so.6 says it is of.
+func withRelease(line []byte, minor int) []byte {
+	w := &jsontext.Writer{B: line[:len(line)-1]}
+	w.Int("release", int64(minor))
+	w.Raw("}")
+	return w.B
+}
+
 // withLoader adds the facts of a loader to the line of its object.
 func withLoader(line []byte, l *ldso.Loader) []byte {
 	w := &jsontext.Writer{B: line[:len(line)-1]}
@@ -94,6 +102,8 @@ func parseObject(line []byte) (o *ldso.Object, ok bool) {
 			o.Info.Size = r.Int()
 		case "elf":
 			o.ELF, o.Err = readELF(r), nil
+		case "release":
+			o.Release = int(r.Uint(16))
 		case "script":
 			o.Script = r.Text()
 		case "unread":

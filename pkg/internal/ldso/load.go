@@ -125,6 +125,7 @@ func (s *sim) linkGlibc() {
 	s.needsFrom(0)
 	s.versions(s.res.Maps)
 	s.isa(s.res.Maps)
+	s.foreignLibc()
 	if s.req.Symbols && !s.incomplete && !s.gaveUp { // symbols of a missing library are missing too
 		s.relocate(s.res.Maps)
 	}

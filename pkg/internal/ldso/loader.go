@@ -157,16 +157,8 @@ func (m *Machine) rodata(o *Object) ([]byte, error) {
 // string, the version decides.
 func (l *Loader) glibc(b []byte) {
 	has := func(s string) bool { return bytes.Contains(b, []byte(s)) }
-	if i := bytes.Index(b, []byte("ld.so (")); i >= 0 { // the line of --version
-		if j := bytes.Index(b[i:min(len(b), i+256)], []byte("version 2.")); j >= 0 {
-			l.Major = 2
-			for _, c := range b[i+j+len("version 2."):] {
-				if c < '0' || c > '9' || l.Minor > 999 {
-					break
-				}
-				l.Minor = l.Minor*10 + int(c-'0')
-			}
-		}
+	if minor, ok := release(b, "ld.so ("); ok { // the line of --version
+		l.Major, l.Minor = 2, minor
 	}
 	l.SystemDirs = systemDirs(b)
 	l.Features = Features{

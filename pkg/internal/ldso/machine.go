@@ -37,6 +37,7 @@ type Machine struct {
 	alike   map[alike]*Object // see muslView
 	opened  map[string]opened
 	loaders map[rootfs.ID]*Loader
+	libcs   map[rootfs.ID]int // minor releases; 0 is unknown
 	cache   *Cache
 	cost    int64  // of looking at files, see Work
 	outside string // what the last look would have had to know, see rootfs.Outside
@@ -72,6 +73,8 @@ type Object struct {
 	Info rootfs.Info
 	ELF  *elfx.File
 	Err  error // why ELF is nil
+
+	Release int // of a libc.so.6: its minor release, where it is known without its content
 
 	Script string // the interpreter line of a "#!" file, without the "#!"
 

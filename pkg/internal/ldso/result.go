@@ -40,6 +40,7 @@ const (
 	RelrUnsupported  Kind = "relr"
 	BadRelocation    Kind = "relocation-type"
 	ISALevel         Kind = "isa-level"
+	ForeignLibc      Kind = "foreign-libc"
 	SymbolMissing    Kind = "symbol-missing"
 	CopySize         Kind = "copy-size"
 	SymbolsUnknown   Kind = "symbols-unknown"

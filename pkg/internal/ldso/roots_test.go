@@ -20,12 +20,7 @@ import (
 // distributions, each with a loader of its own, looked at from outside. The
 // oracle is that loader, in a chroot.
 func eachRoot(t *testing.T, test func(t *testing.T, root string, fsys *rootfs.Dir)) {
-	roots, err := filepath.Glob(filepath.Join(os.Getenv("COMPAT_ROOTS"), "*", "cases"))
-	if err != nil || len(roots) == 0 {
-		t.Fatalf("no roots in COMPAT_ROOTS=%s: run `make test-roots`", os.Getenv("COMPAT_ROOTS"))
-	}
-	for _, r := range roots {
-		root := filepath.Dir(r)
+	for _, root := range allRoots(t) {
 		t.Run(filepath.Base(root), func(t *testing.T) {
 			fsys, err := rootfs.NewDir(root)
 			if err != nil {
@@ -35,6 +30,23 @@ func eachRoot(t *testing.T, test func(t *testing.T, root string, fsys *rootfs.Di
 			test(t, root, fsys)
 		})
 	}
+}
+
+func allRoots(t *testing.T) []string {
+	roots, err := filepath.Glob(filepath.Join(os.Getenv("COMPAT_ROOTS"), "*", "cases"))
+	if err != nil || len(roots) == 0 {
+		t.Fatalf("no roots in COMPAT_ROOTS=%s: run `make test-roots`", os.Getenv("COMPAT_ROOTS"))
+	}
+	for i := range roots {
+		roots[i] = filepath.Dir(roots[i])
+	}
+	return roots
+}
+
+// program reports whether the loader can be asked about it: a dynamic program
+// that gets LD_PRELOAD.
+func (o *Object) program() bool {
+	return o.ELF != nil && o.ELF.HasInterp && o.ELF.Machine == elf.EM_X86_64 && o.Info.Executable() && !o.Info.SetID()
 }
 
 // inRoot starts a program in a chroot, with no environment but the given.
@@ -80,7 +92,7 @@ func TestRootsPrograms(t *testing.T) {
 				continue
 			}
 			o, errno := m.Open(p)
-			if errno != 0 || o.ELF == nil || !o.ELF.HasInterp || o.ELF.Machine != elf.EM_X86_64 || o.Info.SetID() {
+			if errno != 0 || !o.program() {
 				continue
 			}
 			n++
