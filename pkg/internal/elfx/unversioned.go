@@ -116,11 +116,12 @@ func (l *Listed) References(yield func(Symbol) bool) {
 	})
 }
 
-// LookupUnversioned is as for Symbols.
+// LookupUnversioned is as for Symbols. The symbol that ld makes of a version,
+// with its name, has no value; a list does not tell values.
 func (l *Listed) LookupUnversioned(name string, _ uint32, _ bool) (Match, bool) {
 	for _, s := range l.byName[name] {
 		if !(s.Hidden && l.versioned) {
-			return Match{Size: s.Size, Type: s.Type}, okType(s.Type) && okBinding(s.Binding)
+			return Match{Size: s.Size, Type: s.Type}, s.Name != s.Version && okType(s.Type) && okBinding(s.Binding)
 		}
 	}
 	return Match{}, false
