@@ -64,8 +64,18 @@ func readAll(t *testing.T, b []byte) {
 		}
 		return true
 	})
+	if len(syms.RelocTypes()) > maxTypes {
+		t.Error("too many relocation types")
+	}
 	n := 0
+	syms.References(func(s Symbol) bool {
+		syms.LookupUnversioned(s.Name, GNUHash(s.Name), s.JumpSlot)
+		n++
+		return n < 1000
+	})
+	n = 0
 	syms.Defined(func(s Symbol) bool {
+		syms.LookupUnversioned(s.Name, GNUHash(s.Name), true)
 		syms.Lookup(Query{Name: s.Name, Hash: GNUHash(s.Name), Version: s.Version, VerHash: Hash(s.Version)})
 		n++
 		return n < 1000

@@ -116,7 +116,8 @@ func (l *Listed) References(yield func(Symbol) bool) {
 	})
 }
 
-// LookupUnversioned is as for Symbols.
+// LookupUnversioned is as for Symbols. The symbol that ld makes of a version,
+// with its name, has no value; a list does not tell values.
 func (l *Listed) LookupUnversioned(name string, _ uint32, _ bool) (Match, bool) {
 	return l.ChooseUnversioned(l.byName[name])
 }
@@ -126,7 +127,7 @@ func (l *Listed) LookupUnversioned(name string, _ uint32, _ bool) (Match, bool) 
 func (l Versions) ChooseUnversioned(defined []Symbol) (Match, bool) {
 	for _, s := range defined {
 		if !(s.Hidden && l.versioned) {
-			return Match{Size: s.Size, Type: s.Type}, okType(s.Type) && okBinding(s.Binding)
+			return Match{Size: s.Size, Type: s.Type}, s.Name != s.Version && okType(s.Type) && okBinding(s.Binding)
 		}
 	}
 	return Match{}, false

@@ -145,7 +145,7 @@ func (s *sim) muslRPath(m *Map) {
 // muslViaOrigin reports whether m was found through an element of its owner's
 // rpath that was written with $ORIGIN.
 func (s *sim) muslViaOrigin(m *Map) bool {
-	if m.Owner == nil {
+	if m.Owner == nil || !s.spend(int64(len(*m.Owner.rpath)/8)) {
 		return false
 	}
 	f := m.Owner.Object.ELF
