@@ -42,8 +42,7 @@ type sim struct {
 func (m *Machine) Start(req Request) *Result {
 	s := &sim{
 		m: m, req: req, res: &Result{}, byID: map[rootfs.ID]*Map{}, byName: map[string]*Map{},
-		inScope: map[*Map]bool{}, errno: syscall.ENOENT, // of /etc/ld.so.preload
-		allDirs: map[string]*searchDir{}, work: req.Work, bySeverity: map[Severity]int{},
+		inScope: map[*Map]bool{}, allDirs: map[string]*searchDir{}, work: req.Work, bySeverity: map[Severity]int{},
 	}
 	if s.work == nil {
 		s.work = NewWork(DefaultSteps, nil)
@@ -261,6 +260,7 @@ func (s *sim) preload() {
 // The loader stops at the first need that it cannot meet; here the search
 // goes on, to name them all.
 func (s *sim) needs() {
+	s.errno = 0
 	done, moves := map[*Map]bool{}, 0
 	for i := 0; i < len(s.res.Maps) && !s.gaveUp; {
 		m := s.res.Maps[i]
