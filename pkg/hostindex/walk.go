@@ -200,7 +200,7 @@ func (b *builder) walk() error {
 		b.directory(dir, everything)
 	}
 	if text, err := rootfs.ReadFile(b.fs, "/etc/ld.so.preload", 1<<20); err == nil {
-		for _, n := range strings.FieldsFunc(string(text), func(r rune) bool { return strings.ContainsRune(" :\t\n", r) }) {
+		for _, n := range ldso.SplitPreload(string(text)) {
 			if strings.HasPrefix(n, "/") {
 				b.single(n)
 			}

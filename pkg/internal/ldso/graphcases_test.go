@@ -76,6 +76,10 @@ var graphCases = []struct {
 		app:  elfSpec{Needs: needed("liba.so"), RunPath: ptr("%R")},
 		want: "liba.so: wrong ELF class: ELFCLASS32",
 	}, {
+		name: "where nothing was tried at all there is no error number",
+		app:  elfSpec{Needs: needed("liba.so"), Flags1: elf.DF_1_NODEFLIB},
+		want: "liba.so: cannot open shared object file",
+	}, {
 		name: "versions without DT_VERSYM",
 		g: graph{Files: []graphFile{
 			{Path: "liba.so", ELF: lib("liba.so", elfSpec{Verdef: []string{"V1"}, NoVersym: true})},

@@ -48,7 +48,7 @@ type sim struct {
 func (m *Machine) Start(req Request) *Result {
 	s := &sim{
 		m: m, req: req, res: &Result{}, byID: map[rootfs.ID]*Map{}, byName: map[string]*Map{},
-		unknownAt: map[string]bool{}, inScope: map[*Map]bool{}, errno: syscall.ENOENT, // of /etc/ld.so.preload
+		unknownAt: map[string]bool{}, inScope: map[*Map]bool{},
 		allDirs: map[string]*searchDir{}, work: req.Work, bySeverity: map[Severity]int{},
 	}
 	if s.work == nil {
@@ -253,7 +253,7 @@ func (s *sim) mapObject(name string, by *Map, src Source) (*Map, *missing) {
 // ignored with a message (rtld.c, do_preload).
 func (s *sim) preload() {
 	list := func(from, names string) {
-		for _, n := range strings.FieldsFunc(names, func(r rune) bool { return strings.ContainsRune(" :\t\n", r) }) {
+		for _, n := range SplitPreload(names) {
 			if s.req.Secure && from == "LD_PRELOAD" && (strings.Contains(n, "/") || len(n) >= 255) {
 				s.problem(Problem{Kind: PreloadIgnored, Severity: Warning, Object: n, Name: n, Requester: from,
 					Message: "ignored by a set-id program: a name with a slash (rtld.c, dso_name_valid_for_suid)"})
@@ -284,10 +284,16 @@ func (s *sim) preload() {
 	}
 }
 
+// SplitPreload splits a list of preloads.
+func SplitPreload(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" :\t\n", r) })
+}
+
 // needsFrom maps what is needed by the objects of the scope from one on, breadth
 // first (dl-deps.c, _dl_map_object_deps). The loader stops at the first need that it cannot meet; here the search
 // goes on, to name them all.
 func (s *sim) needsFrom(at int) {
+	s.errno = 0
 	done, moves := map[*Map]bool{}, 0
 	for i := at; i < len(s.res.Maps) && !s.gaveUp; {
 		m := s.res.Maps[i]
