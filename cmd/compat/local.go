@@ -30,7 +30,7 @@ func newLocal(v *local.Verb) *cobra.Command {
 }
 
 // newLocalOrRemote is newLocal for a verb that takes references too.
-func newLocalOrRemote(docs documents, verb func(local.Fetcher) *local.Verb) *cobra.Command {
+func newLocalOrRemote(docs documents, verb func(*fetcher) *local.Verb) *cobra.Command {
 	f := &fetcher{docs: docs}
 	f.cmd = newLocal(verb(f))
 	f.AddFlags(f.cmd.Flags())
@@ -38,12 +38,16 @@ func newLocalOrRemote(docs documents, verb func(local.Fetcher) *local.Verb) *cob
 }
 
 // newCheck is local.Check by the version that stands in its SARIF.
-func newCheck(refs local.Fetcher) *local.Verb {
+func newCheck(f *fetcher) *local.Verb {
 	version, _ := buildVersion()
-	return local.Check(refs, version)
+	return local.Check(f, f, version)
 }
 
-// fetcher gives `check --ref` and `validate` their documents.
+func newMatrix(f *fetcher) *local.Verb { return local.Matrix(f, f) }
+
+func newValidate(f *fetcher) *local.Verb { return local.Validate(f) }
+
+// fetcher gives verbs the documents and host indexes behind references.
 type fetcher struct {
 	remoteFlags
 	docs documents

@@ -25,7 +25,7 @@ type explainer struct {
 
 func (e *explainer) findings() []Finding {
 	type key struct{ kind, object, requester, version string }
-	seen := map[key]int{}
+	seen, others := map[key]int{}, map[int]int{}
 	var out []Finding
 	for _, p := range e.res.Problems {
 		f := Finding{
@@ -43,13 +43,22 @@ func (e *explainer) findings() []Finding {
 			k := key{f.Kind, f.Object, f.Requester, ""}
 			if p.Kind == ldso.SymbolsUnknown {
 				k.requester = ""
+				if e.m.Facts != nil { // an index has the symbols of all or of none
+					k.object = ""
+				}
 			}
-			if _, ok := seen[k]; ok {
+			if i, ok := seen[k]; ok {
+				others[i]++
 				continue
 			}
 			seen[k] = len(out)
 		}
 		out = append(out, f)
+	}
+	for i, n := range others {
+		if out[i].Kind == string(ldso.SymbolsUnknown) && out[i].Object != "" && e.m.Facts != nil {
+			out[i].Explanation = fmt.Sprintf("whether all symbols are there cannot be told: those of %s, and of others (%d findings), are not in the index", out[i].Object, n)
+		}
 	}
 	sort.SliceStable(out, func(i, j int) bool { return rank(out[i].Severity) < rank(out[j].Severity) })
 	return out
@@ -167,6 +176,10 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 	case ldso.GaveUp:
 		return fmt.Sprintf("whether %s starts was not found out: %s", p.Object, p.Message), "check fewer programs at once, or use a spec made by `compat gen`"
 	case ldso.SymbolsUnknown:
+		if e.m.Facts != nil {
+			return fmt.Sprintf("whether all symbols are there cannot be told: the symbols of %s are not in the index", p.Object),
+				"make the index with --symbols, or check with --no-symbols"
+		}
 		return fmt.Sprintf("whether all symbols are there cannot be told: the symbols of %s were not recorded", p.Object),
 			"make the spec again without --no-symbols, or check with --no-symbols"
 	}

@@ -93,6 +93,18 @@ func open(z Codec, data []byte, pool *Pool) (*stored, error) {
 	return s, nil
 }
 
+// Validate holds an index to its schema, all of it. Errors match
+// artifact.ErrInvalid.
+func Validate(z Codec, data []byte) error {
+	if compressed(data) {
+		var err error
+		if data, err = z.Decompress(data, 0); err != nil {
+			return err
+		}
+	}
+	return validateDocument(data)
+}
+
 // validateDocument holds the document to its schema, after its version: one of a newer
 // version is not to be judged by this schema.
 func validateDocument(data []byte) error {

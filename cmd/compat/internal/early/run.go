@@ -42,7 +42,7 @@ func verbNamed(name string) *local.Verb {
 	case "gen":
 		return local.Gen()
 	case "check":
-		return local.Check(local.Kept{}, "")
+		return local.Check(local.Kept{}, nil, "")
 	case "validate":
 		return local.Validate(local.Kept{})
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
@@ -12,19 +11,31 @@ import (
 )
 
 // Check is `compat check`. version is that of compat, "" where it is not known
-// (see ErrNeedsVersion).
-func Check(refs Fetcher, version string) *Verb {
-	c := check{refs: refs, version: version}
+// (see ErrNeedsVersion); fleet may be nil, where no index can be opened.
+func Check(refs Fetcher, fleet Fleet, version string) *Verb {
+	c := check{refs: refs, target: target{fleet: fleet}, version: version}
 	return &Verb{
-		Use:   "check [FILE|PROGRAM|--ref REF]",
-		Short: "Answer whether a program will start on this machine, and if not, why",
-		Long: `Answer whether a program will start on this machine, and if not, why exactly and
+		Use:   "check [FILE|PROGRAM...|--ref REF]",
+		Short: "Answer whether a program will start on a machine, and if not, why",
+		Long: `Answer whether a program will start on a machine, and if not, why exactly and
 what would mend it. The dynamic loader is simulated; nothing is run.
 
-FILE is a spec (default compat.json); a PROGRAM is looked at where it is; --ref
-takes a compat artifact, or an image that has one attached.
+FILE is a spec (default compat.json); a PROGRAM is looked at where it is, all
+programs of a directory too; --ref takes a compat artifact, or an image that has
+one attached.
 
-The environment's LD_LIBRARY_PATH, LD_PRELOAD and LD_BIND_NOW count.
+The machine is this one; or the one whose root is a directory (--root), where a
+PROGRAM is a path in it; or one that an index was made of (--host), by file or
+reference, where a PROGRAM of this machine is checked as one that is brought
+there. --hosts takes many: repositories, directories or files of indexes; the
+answer is a table then. What an index does not hold is unknown.
+
+On this machine LD_LIBRARY_PATH, LD_PRELOAD and LD_BIND_NOW of the environment
+count; elsewhere those of --env do. A set-id program of another user is started
+as such.
+
+--inject binds libraries of this machine into the one that is checked, as GPU and
+MPI hooks do: DIR=LIB,... with names from the ld.so.cache, or paths.
 
 --tree prints the libraries, each with the rule that finds it; --explain every
 place that was looked at for each; --format sarif is for viewers of findings.
@@ -35,8 +46,12 @@ Exit status: 0 compatible; 1 incompatible, or unknown without --allow-unknown;
   compat check compat.json --format json
   compat check xz --tree
   compat check --ref registry.example/app:compat
-  compat check ./app --env LD_LIBRARY_PATH=/opt/lib`,
-		MaxArgs: 1,
+  compat check ./app --env LD_LIBRARY_PATH=/opt/lib
+  compat check --root /mnt/image /usr/bin/app
+  compat check --ref app:compat --host registry.example/hosts:cpu-node
+  compat check --ref app:compat --hosts registry.example/hosts
+  compat check --root /mnt/image app --inject /usr/lib=libcuda.so.1 --dlopen libcuda.so.1`,
+		MaxArgs: -1,
 		Flags:   c.flags,
 		Run:     c.run,
 	}
@@ -46,42 +61,49 @@ type check struct {
 	refs              Fetcher
 	version           string
 	ref, pull, format string
-	env               []string
-	opts              hostindex.CheckOptions
-	tree              bool
-	allowUnknown      bool
+	target
+	tree         bool
+	allowUnknown bool
 }
 
 func (c *check) flags(f Flags) {
 	f.StringVar(&c.ref, "ref", "", "check the compat artifact `REF`, or the one attached to the image REF")
-	f.StringVar(&c.pull, "pull", "missing", "with --ref: get it from the registry if `missing` here, always or never")
-	f.StringVar(&c.format, "format", "text", "text, json or sarif")
+	f.StringVar(&c.pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
+	f.StringVar(&c.format, "format", "text", "text, json or sarif; with --hosts text, json or html")
 	f.BoolVar(&c.tree, "tree", false, "print who needs whom, and which rule finds it")
 	f.BoolVar(&c.opts.Explain, "explain", false, "print every place that was looked at, in order")
-	f.StringArrayVar(&c.env, "env", nil, "set `KEY=VALUE` in the environment of the program")
-	f.BoolVar(&c.opts.BindNow, "bind-now", false, "bind all symbols at start, as LD_BIND_NOW does")
-	f.BoolVar(&c.opts.NoSymbols, "no-symbols", false, "check libraries and versions, not symbols")
+	c.target.flags(f)
 	f.BoolVar(&c.allowUnknown, "allow-unknown", false, "exit 0 where the verdict is unknown")
 }
 
 func (c *check) run(ctx context.Context, args []string, stdout io.Writer) error {
-	if err := validPull("compat check", c.pull); err != nil {
+	const command = "compat check"
+	if err := validPull(command, c.pull); err != nil {
 		return err
 	}
-	for _, kv := range c.env {
-		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" {
-			return exit.UsageError("compat check", "--env %q is not KEY=VALUE", kv)
-		}
+	if err := c.target.complete(command); err != nil {
+		return err
 	}
-	c.opts.Env = environ(c.env)
+	if c.ref != "" && len(args) > 0 {
+		return exit.UsageError(command, "give a file, a program or --ref, one of them")
+	}
+	if len(c.hosts) > 0 {
+		if c.tree || c.opts.Explain {
+			return exit.UsageError(command, "--tree and --explain are for one machine: they cannot go with --hosts")
+		}
+		m := matrix{refs: c.refs, pull: c.pull, format: c.format, target: c.target, allowUnknown: c.allowUnknown}
+		if c.ref != "" {
+			args = []string{c.ref}
+		} else if len(args) == 0 {
+			args = []string{DefaultFile}
+		}
+		return m.answer(ctx, command, args, c.ref != "", stdout)
+	}
 	render, err := c.renderer()
 	if err != nil {
 		return err
 	}
-	if c.ref != "" && len(args) > 0 {
-		return exit.UsageError("compat check", "give a file, a program or --ref, one of them")
-	}
-	host, err := hostindex.Live()
+	host, err := c.open(ctx, c.pull)
 	if err != nil {
 		return err
 	}
@@ -96,7 +118,12 @@ func (c *check) run(ctx context.Context, args []string, stdout io.Writer) error 
 	if _, err := stdout.Write(data); err != nil {
 		return err
 	}
-	if report.Verdict == hostindex.Compatible || report.Verdict == hostindex.Unknown && c.allowUnknown {
+	return verdictStatus(report.Verdict, c.allowUnknown)
+}
+
+// verdictStatus is the exit status of a verdict, as an error.
+func verdictStatus(v hostindex.Verdict, allowUnknown bool) error {
+	if v == hostindex.Compatible || v == hostindex.Unknown && allowUnknown {
 		return nil
 	}
 	return exit.With(exit.No)
@@ -111,27 +138,40 @@ func (c *check) report(ctx context.Context, args []string, host *hostindex.Index
 		}
 		return checkDocument(ctx, c.ref, doc.Data, host, c.opts)
 	case len(args) == 0:
-		return checkArg(ctx, DefaultFile, host, c.opts)
+		args = []string{DefaultFile}
 	}
-	return checkArg(ctx, args[0], host, c.opts)
+	for _, arg := range args {
+		data, ok, err := readDocument(arg)
+		switch {
+		case err != nil:
+			return nil, err
+		case ok && len(args) > 1:
+			return nil, exit.UsageError("compat check", "%s is a spec: give one spec, or any number of programs", arg)
+		case ok:
+			return checkDocument(ctx, arg, data, host, c.opts)
+		}
+	}
+	if args[0] == DefaultFile && !exists(DefaultFile) {
+		return nil, exit.WithHint(fmt.Errorf("%w: %s", artifact.ErrNotFound, DefaultFile), "make it with `compat gen PROGRAM --out compat.json`, or name a program")
+	}
+	return c.programs(ctx, args, host)
 }
 
-func checkArg(ctx context.Context, arg string, host *hostindex.Index, opts hostindex.CheckOptions) (*hostindex.Report, error) {
-	data, ok, err := readDocument(arg)
+// programs checks programs, those of this machine on another one as if a spec
+// had been made of them.
+func (c *check) programs(ctx context.Context, args []string, host *hostindex.Index) (*hostindex.Report, error) {
+	if c.host == "" || c.installed {
+		paths, err := host.Find(ctx, args, c.opts)
+		if err != nil {
+			return nil, err
+		}
+		return hostindex.CheckPrograms(ctx, paths, host, c.opts)
+	}
+	spec, err := artifact.Generate(ctx, artifact.GenerateOptions{Targets: args, Env: environ(nil), NoSymbols: c.opts.NoSymbols, NoDigests: true})
 	if err != nil {
 		return nil, err
 	}
-	if ok {
-		return checkDocument(ctx, arg, data, host, opts)
-	}
-	if arg == DefaultFile && !exists(arg) {
-		return nil, exit.WithHint(fmt.Errorf("%w: %s", artifact.ErrNotFound, arg), "make it with `compat gen PROGRAM --out compat.json`, or name a program")
-	}
-	paths, err := artifact.FindTargets(ctx, []string{arg}, opts.Env)
-	if err != nil {
-		return nil, err
-	}
-	return hostindex.CheckPrograms(ctx, paths, host, opts)
+	return hostindex.Check(ctx, spec, host, c.opts)
 }
 
 func checkDocument(ctx context.Context, name string, data []byte, host *hostindex.Index, opts hostindex.CheckOptions) (*hostindex.Report, error) {

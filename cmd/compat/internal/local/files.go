@@ -15,6 +15,9 @@ func environ(assignments []string) map[string]string {
 	return artifact.Environ(append(os.Environ(), assignments...))
 }
 
+// environment is that part of a list of assignments alone.
+func environment(assignments []string) map[string]string { return artifact.Environ(assignments) }
+
 // digestCache opens the user's cache of digests; without one, files are
 // hashed each time.
 func digestCache(off bool) *artifact.DigestCache {

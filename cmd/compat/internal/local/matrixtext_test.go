@@ -10,8 +10,8 @@ import (
 	"github.com/compspec/compat/pkg/hostindex"
 )
 
-// matrix has a yes, a no, an unknown and an error.
-func matrix() *hostindex.Matrix {
+// sampleMatrix has a yes, a no, an unknown and an error.
+func sampleMatrix() *hostindex.Matrix {
 	missing := hostindex.Finding{Kind: "library-missing", Severity: hostindex.SeverityError, Program: "/p", Name: "libcuda.so.1", Explanation: "libcuda.so.1 is not found", Remedy: "install the driver"}
 	isa := hostindex.Finding{Kind: "isa-level", Severity: hostindex.SeverityError, Program: "/p", Explanation: "the CPU is too old", Remedy: "use another"}
 	open := hostindex.Finding{Kind: "cpu-unknown", Severity: hostindex.SeverityUnknown, Program: "/p", Explanation: "the CPU is not known", Remedy: "look"}
@@ -40,7 +40,7 @@ func matrix() *hostindex.Matrix {
 }
 
 func TestMatrixText(t *testing.T) {
-	got, err := MatrixText(matrix())
+	got, err := MatrixText(sampleMatrix())
 	same(t, got, err, `
 2 apps on 4 machines of 3 classes: all start on 0, not all on 3, undecided on 1
 
@@ -61,7 +61,7 @@ gromacs: no on cpu[1-2], old (3 machines)
 not looked at:
   lost: no such file
 `)
-	if m := matrix(); func() bool { _, err := m.JSON(); return err != nil }() {
+	if m := sampleMatrix(); func() bool { _, err := m.JSON(); return err != nil }() {
 		t.Error("the matrix of this test is not one")
 	}
 	got, err = MatrixText(&hostindex.Matrix{})
@@ -130,7 +130,7 @@ func lostLines(n int) string {
 
 func TestHostileMatrixText(t *testing.T) {
 	for _, evil := range []string{"\x1b[2J", "a\nlammps: yes", "\r\x00\u009b", "%s", strings.Repeat("n", 1<<20), ""} {
-		m := matrix()
+		m := sampleMatrix()
 		m.Apps[0] = evil
 		m.Hosts[3].Name, m.Hosts[3].Error = evil, "e"+evil
 		m.Classes[0].Name, m.Classes[0].OS = evil, evil
