@@ -56,15 +56,15 @@ func Build(ctx context.Context, opts BuildOptions) (*Built, error) {
 	if b.previous != nil && !b.changed && len(b.dirs) == len(b.previous.doc.dirs) && !b.sparseChanged() {
 		return &Built{Data: opts.Previous, Objects: b.previous.doc.objects, Directories: len(b.dirs), Unchanged: true}, nil
 	}
-	lines, read, err := b.objects()
+	read, err := b.objects()
 	if err != nil {
 		return nil, err
 	}
-	data, err := b.encode(lines)
+	data, err := b.encode()
 	if err != nil {
 		return nil, err
 	}
-	return &Built{Data: data, Objects: len(lines), Read: read, Directories: len(b.dirs)}, nil
+	return &Built{Data: data, Objects: len(b.order), Read: read, Directories: len(b.dirs)}, nil
 }
 
 func newBuilder(ctx context.Context, opts BuildOptions) (*builder, error) {
@@ -105,6 +105,7 @@ type file struct {
 	path   string
 	info   rootfs.Info
 	line   []byte // of JSON
+	table  []byte // of JSON: its symbols
 	elf    *elfx.File
 	before int // its number in the previous index, or -1
 	number int
@@ -112,7 +113,7 @@ type file struct {
 
 // objects reads what is not known from before and gives all lines, in the order
 // of the numbers.
-func (b *builder) objects() (lines [][]byte, read int, err error) {
+func (b *builder) objects() (read int, err error) {
 	for {
 		var todo []*file
 		for _, f := range b.order {
@@ -125,28 +126,37 @@ func (b *builder) objects() (lines [][]byte, read int, err error) {
 		}
 		read += len(todo)
 		if err := b.readAll(todo); err != nil {
-			return nil, 0, err
+			return 0, err
 		}
 		b.follow(todo)
 		if err := b.drain(); err != nil {
-			return nil, 0, err
+			return 0, err
 		}
 	}
-	known := map[int][][]byte{} // lines of the previous index, by frame
-	for _, f := range b.order {
-		if f.before >= 0 {
-			n, per := f.before, b.previous.doc.perFrame
-			if known[n/per] == nil {
-				if known[n/per], err = b.previous.lines(n / per); err != nil {
-					return nil, 0, err
-				}
+	type pair struct{ lines, tables [][]byte }
+	known := map[int]pair{} // of the previous index, by frame
+	for i, f := range b.order {
+		f.number = i
+		if f.before < 0 {
+			continue
+		}
+		k := f.before / b.previous.doc.perFrame
+		p, ok := known[k]
+		if !ok {
+			if p.lines, err = b.previous.lines(b.previous.frames, k); err == nil && b.opts.Symbols {
+				p.tables, err = b.previous.lines(b.previous.tables, k)
 			}
-			f.line = known[n/per][n%per]
+			if err != nil {
+				return 0, err
+			}
+			known[k] = p
 		}
-		f.number = len(lines)
-		lines = append(lines, f.line)
+		f.line = p.lines[f.before%b.previous.doc.perFrame]
+		if b.opts.Symbols {
+			f.table = p.tables[f.before%b.previous.doc.perFrame]
+		}
 	}
-	return lines, read, nil
+	return read, nil
 }
 
 // readAll reads the facts of files, many at a time.
@@ -174,12 +184,12 @@ func (b *builder) readAll(todo []*file) error {
 func (b *builder) read(f *file) {
 	h, err := b.fs.Open(f.path)
 	if err != nil {
-		f.line = unread(rootfs.Errno(err).Error())
+		f.line, f.table = unread(rootfs.Errno(err).Error()), noTable
 		return
 	}
 	defer h.Close()
 	f.info = h.Info() // it may have changed since it was listed
-	f.line, f.elf = describe(h, b.opts.Symbols)
+	f.line, f.table, f.elf = describe(h, b.opts.Symbols)
 }
 
 // loader adds the facts of a dynamic loader, which is told by its name, and of
@@ -208,9 +218,9 @@ func isLoaderName(name string) bool {
 }
 
 // encode writes the document in frames: the host, the directories, the objects
-// by the dozen, and last what tells whether a file has changed.
-func (b *builder) encode(lines [][]byte) ([]byte, error) {
-	d := &document{host: b.host, symbols: b.opts.Symbols, include: b.opts.Include, searched: slices.Sorted(maps.Keys(b.searched)), perFrame: objectsPerFrame, objects: len(lines),
+// by the dozen, their symbols apart, and last what tells whether a file has changed.
+func (b *builder) encode() ([]byte, error) {
+	d := &document{host: b.host, symbols: b.opts.Symbols, include: b.opts.Include, searched: slices.Sorted(maps.Keys(b.searched)), perFrame: objectsPerFrame, objects: len(b.order),
 		numbers: map[*rootfs.TreeEntry]int{}}
 	b.finish(d)
 	head := &jsontext.Writer{}
@@ -219,21 +229,34 @@ func (b *builder) encode(lines [][]byte) ([]byte, error) {
 	appendDirs(dirs, d)
 	dirs.Raw(`"objects":[` + "\n")
 	texts := [][]byte{head.B, dirs.B}
-	for i := 0; i < len(lines); i += d.perFrame {
+	texts = append(texts, b.inFrames(d.perFrame, func(f *file) []byte { return f.line })...)
+	if d.symbols {
+		texts = append(texts, []byte(tablesFollow))
+		texts = append(texts, b.inFrames(d.perFrame, func(f *file) []byte { return f.table })...)
+	}
+	tail := &jsontext.Writer{}
+	b.appendStamps(tail, d)
+	texts = append(texts, tail.B)
+	return compress(b.opts.Codec, texts)
+}
+
+// tablesFollow ends the list of objects, and begins that of their symbols.
+const tablesFollow = `],"symbolTables":[` + "\n"
+
+// inFrames joins one line of each file, so many in a text.
+func (b *builder) inFrames(n int, line func(*file) []byte) (texts [][]byte) {
+	for i := 0; i < len(b.order); i += n {
 		var text []byte
-		for k := i; k < min(i+d.perFrame, len(lines)); k++ {
-			text = append(text, lines[k]...)
-			if k+1 < len(lines) {
+		for k := i; k < min(i+n, len(b.order)); k++ {
+			text = append(text, line(b.order[k])...)
+			if k+1 < len(b.order) {
 				text = append(text, ',')
 			}
 			text = append(text, '\n')
 		}
 		texts = append(texts, text)
 	}
-	tail := &jsontext.Writer{}
-	b.appendStamps(tail, d)
-	texts = append(texts, tail.B)
-	return compress(b.opts.Codec, texts)
+	return texts
 }
 
 func compress(z Codec, texts [][]byte) ([]byte, error) {

@@ -128,8 +128,8 @@ func appendEntry(w *jsontext.Writer, e *rootfs.TreeEntry, object int) {
 }
 
 // readDocument reads a whole index; members that are not there are the zero
-// value. objects are the texts of its objects.
-func (d *document) read(b []byte) (objects [][]byte, err error) {
+// value. objects and tables are the texts of its objects and of their symbols.
+func (d *document) read(b []byte) (objects, tables [][]byte, err error) {
 	r := &jsontext.Reader{B: b}
 	version := int64(0)
 	r.Object(func(key []byte) {
@@ -155,7 +155,9 @@ func (d *document) read(b []byte) (objects [][]byte, err error) {
 		case "directories":
 			d.dirs = jsontext.ReadList(r, d.readDir)
 		case "objects":
-			objects = jsontext.ReadList(r, func(r *jsontext.Reader, text *[]byte) { *text = r.Skip() })
+			objects = jsontext.ReadList(r, skip)
+		case "symbolTables":
+			tables = jsontext.ReadList(r, skip)
 		case "stamps":
 			r.Skip()
 		default:
@@ -166,12 +168,14 @@ func (d *document) read(b []byte) (objects [][]byte, err error) {
 	})
 	switch {
 	case version > schemaVersion:
-		return nil, fmt.Errorf("%w: an index of schema version %d, and this compat reads version %d: a newer compat reads it", artifact.ErrInvalid, version, schemaVersion)
+		return nil, nil, fmt.Errorf("%w: an index of schema version %d, and this compat reads version %d: a newer compat reads it", artifact.ErrInvalid, version, schemaVersion)
 	case r.Bad || version == 0 || d.perFrame < 1 || d.objects < 0 || d.host.cpu.Machine == 0:
-		return nil, fmt.Errorf("%w: not a host index, or a damaged one (at byte %d)", artifact.ErrInvalid, r.Pos)
+		return nil, nil, fmt.Errorf("%w: not a host index, or a damaged one (at byte %d)", artifact.ErrInvalid, r.Pos)
 	}
-	return objects, nil
+	return objects, tables, nil
 }
+
+func skip(r *jsontext.Reader, text *[]byte) { *text = r.Skip() }
 
 func (d *document) readHost(r *jsontext.Reader) {
 	h := &d.host

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/jsontext"
 	"github.com/compspec/compat/pkg/internal/ldso"
@@ -17,8 +18,9 @@ var errUnread = errors.New("could not be read when the index was made")
 
 func isNotELF(err error) bool { return errors.Is(err, elfx.ErrNotELF) }
 
-// describe writes the facts of an open file as one line of JSON.
-func describe(f rootfs.File, symbols bool) (line []byte, e *elfx.File) {
+// describe writes the facts of an open file as one line of JSON, and those of
+// its symbols as another.
+func describe(f rootfs.File, symbols bool) (line, table []byte, e *elfx.File) {
 	w := &jsontext.Writer{B: make([]byte, 0, 2048)}
 	e, err := elfx.Read(f, f.Info().Size)
 	switch {
@@ -30,34 +32,42 @@ func describe(f rootfs.File, symbols bool) (line []byte, e *elfx.File) {
 		}
 		w.Raw("}")
 	case err != nil:
-		return unread(err.Error()), nil
+		return unread(err.Error()), noTable, nil
 	default:
 		w.Raw("{")
 		w.Int("size", f.Info().Size)
 		w.Key("elf")
 		appendELF(w, e)
-		if symbols && e.IsDynamic() {
-			describeSymbols(w, f, e)
-		}
 		w.Raw("}")
 	}
 	if w.Lossy {
-		return unread("holds a name that is no UTF-8"), nil
+		return unread("holds a name that is no UTF-8"), noTable, nil
 	}
-	return w.B, e
+	if e == nil || !symbols {
+		return w.B, noTable, e
+	}
+	return w.B, describeSymbols(f, e), e
 }
 
-func describeSymbols(w *jsontext.Writer, f rootfs.File, e *elfx.File) {
+// noTable stands for symbols that are not known, or of a file that has none.
+var noTable = []byte("{}")
+
+func describeSymbols(f rootfs.File, e *elfx.File) []byte {
+	if !e.IsDynamic() {
+		return noTable
+	}
+	w := &jsontext.Writer{B: make([]byte, 0, 16<<10)}
 	s, err := elfx.ReadSymbols(f, e)
 	if err != nil {
-		w.Text("symbolsDefect", err.Error())
-		return
+		w.Raw("{")
+		w.Text("defect", strings.ToValidUTF8(err.Error(), "?"))
+		w.Raw("}")
+		return w.B
 	}
-	n := len(w.B)
-	w.Key("symbols")
 	if !appendSymbols(w, s) {
-		w.B = w.B[:n] // not known, then
+		return noTable
 	}
+	return w.B
 }
 
 func unread(reason string) []byte {
@@ -93,8 +103,6 @@ func withLoader(line []byte, l *ldso.Loader) []byte {
 func parseObject(line []byte) (o *ldso.Object, ok bool) {
 	r := &jsontext.Reader{B: line}
 	o = &ldso.Object{Err: elfx.ErrNotELF}
-	var symbols ldso.SymbolTable
-	var symbolsErr error
 	var loader *ldso.Loader
 	r.Object(func(key []byte) {
 		switch string(key) {
@@ -108,15 +116,6 @@ func parseObject(line []byte) (o *ldso.Object, ok bool) {
 			o.Script = r.Text()
 		case "unread":
 			o.Err = fmt.Errorf("%w: %s", errUnread, r.Text())
-		case "symbolsDefect":
-			part, reason, _ := strings.Cut(r.Text(), ": ")
-			symbolsErr = elfx.Defect{Part: elfx.Part(part), Reason: reason}
-		case "symbols":
-			if o.ELF == nil {
-				r.Bad = true
-				return
-			}
-			symbols = readTable(r, o.ELF)
 		case "loader":
 			loader = readLoader(r)
 		default:
@@ -129,11 +128,28 @@ func parseObject(line []byte) (o *ldso.Object, ok bool) {
 	if o.ELF != nil {
 		o.ELF.Size = o.Info.Size
 	}
-	if symbols == nil && symbolsErr == nil && o.ELF != nil && !o.ELF.IsDynamic() {
-		symbols = &table{} // a static file has none
-	}
-	o.Known(symbols, symbolsErr, loader)
+	o.Known(nil, nil, loader)
 	return o, true
+}
+
+// parseTable is the inverse of describeSymbols.
+func parseTable(line []byte, f *elfx.File) (ldso.SymbolTable, error) {
+	if string(line) == string(noTable) {
+		if !f.IsDynamic() {
+			return &table{}, nil
+		}
+		return nil, ldso.ErrNoSymbols
+	}
+	r := &jsontext.Reader{B: line}
+	t, defect := readTable(r, f)
+	switch {
+	case r.Bad || r.Peek() != 0:
+		return nil, fmt.Errorf("%w: the symbols in the index are damaged", artifact.ErrInvalid)
+	case defect != "":
+		part, reason, _ := strings.Cut(defect, ": ")
+		return nil, elfx.Defect{Part: elfx.Part(part), Reason: reason}
+	}
+	return t, nil
 }
 
 func readLoader(r *jsontext.Reader) *ldso.Loader {

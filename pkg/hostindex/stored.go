@@ -2,35 +2,22 @@ package hostindex
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"fmt"
 	"sync"
 
 	"github.com/compspec/compat/pkg/artifact"
+	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/ldso"
 	"github.com/compspec/compat/pkg/internal/rootfs"
 	"github.com/compspec/compat/schemas"
 )
-
-// Pool keeps the parts that indexes have in common, such as the libraries of
-// nodes that were installed alike. It may be used by several goroutines. A nil
-// one keeps nothing.
-type Pool struct {
-	mu   sync.Mutex
-	dirs map[[sha256.Size]byte]*document
-	objs map[[sha256.Size]byte][]*ldso.Object
-}
-
-// NewPool gives an empty one.
-func NewPool() *Pool {
-	return &Pool{dirs: map[[sha256.Size]byte]*document{}, objs: map[[sha256.Size]byte][]*ldso.Object{}}
-}
 
 // stored is an index as it lies in a file: what is asked for is decompressed.
 type stored struct {
 	doc     *document
 	z       Codec
 	frames  []frame // of objects, perFrame in each
+	tables  []frame // of their symbols
 	tail    frame
 	objects map[int]*ldso.Object
 	pool    *Pool
@@ -73,12 +60,12 @@ func open(z Codec, data []byte, pool *Pool) (*stored, error) {
 		return nil, err
 	}
 	s.doc = &document{}
-	lines, err := s.doc.read(data)
+	lines, tables, err := s.doc.read(data)
 	if err != nil {
 		return nil, err
 	}
-	if s.doc.objects != len(lines) {
-		return nil, fmt.Errorf("%w: %d objects, the index says %d", artifact.ErrInvalid, len(lines), s.doc.objects)
+	if s.doc.objects != len(lines) || s.doc.symbols && len(tables) != len(lines) {
+		return nil, fmt.Errorf("%w: %d objects and %d tables of symbols, the index says %d", artifact.ErrInvalid, len(lines), len(tables), s.doc.objects)
 	}
 	if err := s.number(); err != nil {
 		return nil, err
@@ -88,7 +75,9 @@ func open(z Codec, data []byte, pool *Pool) (*stored, error) {
 		if !ok {
 			return nil, fmt.Errorf("%w: object %d of the index is damaged", artifact.ErrInvalid, i)
 		}
-		s.objects[i] = o
+		if s.objects[i] = o; s.doc.symbols && o.ELF != nil {
+			o.Table = func() (ldso.SymbolTable, error) { return parseTable(tables[i], o.ELF) }
+		}
 	}
 	return s, nil
 }
@@ -108,7 +97,7 @@ func Validate(z Codec, data []byte) error {
 // validateDocument holds the document to its schema, after its version: one of a newer
 // version is not to be judged by this schema.
 func validateDocument(data []byte) error {
-	if _, err := new(document).read(data); err != nil {
+	if _, _, err := new(document).read(data); err != nil {
 		return err
 	}
 	if err := schemas.Validate("hostindex.v1.json", data); err != nil {
@@ -123,9 +112,9 @@ func (s *stored) seekable(frames []frame) error {
 	if err != nil {
 		return err
 	}
-	s.frames, s.tail = frames[2:len(frames)-1], frames[len(frames)-1]
+	s.tail = frames[len(frames)-1]
 	s.doc = &document{}
-	dirs, known := s.pool.document(frames[1])
+	known := s.pool.document(frames[1])
 	var text []byte
 	if known == nil {
 		if text, err = frames[1].content(s.z); err != nil {
@@ -135,16 +124,24 @@ func (s *stored) seekable(frames []frame) error {
 		text = []byte(`"directories":[],"objects":[`)
 	}
 	// The parts of one document: what follows are the objects, and the tail.
-	if _, err := s.doc.read(append(append(head, text...), "]}"...)); err != nil {
+	if _, _, err := s.doc.read(append(append(head, text...), "]}"...)); err != nil {
 		return err
 	}
-	if n := (s.doc.objects + s.doc.perFrame - 1) / s.doc.perFrame; n != len(s.frames) {
-		return fmt.Errorf("%w: the index has %d frames of objects, not %d", artifact.ErrInvalid, len(s.frames), n)
+	n, between := (s.doc.objects+s.doc.perFrame-1)/s.doc.perFrame, frames[2:len(frames)-1]
+	want := n
+	if s.doc.symbols {
+		want = 2*n + 1
+	}
+	if len(between) != want {
+		return fmt.Errorf("%w: the index has %d frames of objects and symbols, not %d", artifact.ErrInvalid, len(between), want)
+	}
+	if s.frames = between[:n]; s.doc.symbols {
+		s.tables = between[n+1:]
 	}
 	if known != nil {
 		s.doc.dirs = known.dirs
 	} else {
-		s.pool.addDocument(dirs, s.doc)
+		s.pool.addDocument(frames[1], s.doc)
 	}
 	return s.number()
 }
@@ -184,76 +181,72 @@ func (s *stored) facts(id rootfs.ID) (*ldso.Object, error) {
 // load reads the objects of one frame.
 func (s *stored) load(i int) error {
 	first := i * s.doc.perFrame
-	key, objects := s.pool.objects(s.frames[i])
-	if objects == nil {
-		lines, err := s.lines(i)
+	objects, err := pooled(s.pool, s.pool.objects(), s.frames[i], func() ([]*ldso.Object, error) {
+		lines, err := s.lines(s.frames, i)
 		if err != nil {
-			return err
+			return nil, err
 		}
+		var objects []*ldso.Object
 		for k, l := range lines {
 			o, ok := parseObject(l)
 			if !ok {
-				return fmt.Errorf("%w: object %d of the index is damaged", artifact.ErrInvalid, first+k)
+				return nil, fmt.Errorf("%w: object %d of the index is damaged", artifact.ErrInvalid, first+k)
 			}
 			objects = append(objects, o)
 		}
-		s.pool.addObjects(key, objects)
+		return objects, nil
+	})
+	if err != nil {
+		return err
 	}
 	for k, o := range objects {
-		s.objects[first+k] = o
+		own := *o // the pool's is shared, and where the symbols are is not
+		if s.doc.symbols && own.ELF != nil {
+			own.Table = func() (ldso.SymbolTable, error) { return s.table(i, k, own.ELF) }
+		}
+		s.objects[first+k] = &own
 	}
 	return nil
 }
 
-// lines are the texts of the objects in one frame.
-func (s *stored) lines(i int) ([][]byte, error) {
-	text, err := s.frames[i].content(s.z)
+// table gives the symbols of the k'th object of a frame.
+func (s *stored) table(i, k int, f *elfx.File) (ldso.SymbolTable, error) {
+	lines, err := pooled(s.pool, s.pool.tables(), s.tables[i], func() ([]symbols, error) {
+		lines, err := s.lines(s.tables, i)
+		out := make([]symbols, len(lines))
+		for k := range lines {
+			out[k].line = lines[k]
+		}
+		return out, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := &lines[k]
+	t.once.Do(func() { t.table, t.err = parseTable(t.line, f) })
+	return t.table, t.err
+}
+
+// symbols are a table that is read once it is asked for.
+type symbols struct {
+	line  []byte
+	once  sync.Once
+	table ldso.SymbolTable
+	err   error
+}
+
+// lines are the texts in one frame.
+func (s *stored) lines(frames []frame, i int) ([][]byte, error) {
+	text, err := frames[i].content(s.z)
 	if err != nil {
 		return nil, err
 	}
 	lines := bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
 	if want := min(s.doc.perFrame, s.doc.objects-i*s.doc.perFrame); len(lines) != want {
-		return nil, fmt.Errorf("%w: frame %d of the index has %d objects, not %d", artifact.ErrInvalid, i, len(lines), want)
+		return nil, fmt.Errorf("%w: frame %d of the index has %d lines, not %d", artifact.ErrInvalid, i, len(lines), want)
 	}
 	for k := range lines {
 		lines[k] = bytes.TrimSuffix(lines[k], []byte(","))
 	}
 	return lines, nil
-}
-
-func (p *Pool) document(f frame) (key [sha256.Size]byte, d *document) {
-	if p == nil {
-		return key, nil
-	}
-	key = sha256.Sum256(f.data)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return key, p.dirs[key]
-}
-
-func (p *Pool) addDocument(key [sha256.Size]byte, d *document) {
-	if p != nil {
-		rootfs.NewTree(d.dirs).Prepare()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.dirs[key] = d
-	}
-}
-
-func (p *Pool) objects(f frame) (key [sha256.Size]byte, o []*ldso.Object) {
-	if p == nil {
-		return key, nil
-	}
-	key = sha256.Sum256(f.data)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return key, p.objs[key]
-}
-
-func (p *Pool) addObjects(key [sha256.Size]byte, o []*ldso.Object) {
-	if p != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.objs[key] = o
-	}
 }

@@ -87,7 +87,7 @@ func (x *Index) Summarize() (*Summary, error) {
 
 // Difference is one thing in which two machines differ.
 type Difference struct {
-	What string `json:"what"` // kernel, isa, os, loader, library, ...
+	What string `json:"what"` // kernel, isa, os, loader, file, directory
 	Path string `json:"path,omitempty"`
 	A    string `json:"a"` // "" is not there
 	B    string `json:"b"`
@@ -114,53 +114,73 @@ func Diff(ctx context.Context, a, b *Index) ([]Difference, error) {
 		}
 		add("configuration", p, text(a), text(b))
 	}
-	fa, err := a.libraries(ctx)
+	if a.stored == nil || b.stored == nil {
+		return nil, ErrNotStored
+	}
+	fa, err := a.stored.files(ctx)
 	if err != nil {
 		return nil, err
 	}
-	fb, err := b.libraries(ctx)
+	fb, err := b.stored.files(ctx)
 	if err != nil {
 		return nil, err
 	}
-	paths := slices.Collect(maps.Keys(fa))
-	for p := range fb {
-		if _, ok := fa[p]; !ok {
-			paths = append(paths, p)
+	for _, dir := range union(fa, fb) {
+		if da, db := fa[dir], fb[dir]; da != nil && db != nil {
+			for _, name := range union(da, db) {
+				add("file", path.Join(dir, name), da[name], db[name])
+			}
+			continue
 		}
-	}
-	slices.Sort(paths)
-	for _, p := range paths {
-		add("library", p, fa[p], fb[p])
+		count := func(m map[string]string) string {
+			if len(m) == 0 {
+				return ""
+			}
+			return fmt.Sprintf("%d files", len(m))
+		}
+		add("directory", dir, count(fa[dir]), count(fb[dir]))
 	}
 	return out, nil
 }
 
-// libraries describes every file of an index whose facts are known, by path.
-func (x *Index) libraries(ctx context.Context) (map[string]string, error) {
-	if x.stored == nil {
-		return nil, ErrNotStored
+// union are the keys of both, sorted.
+func union[T any](a, b map[string]T) []string {
+	keys := slices.Collect(maps.Keys(a))
+	for k := range b {
+		if _, ok := a[k]; !ok {
+			keys = append(keys, k)
+		}
 	}
-	out := map[string]string{}
-	for i := range x.stored.doc.dirs {
-		dir := &x.stored.doc.dirs[i]
+	slices.Sort(keys)
+	return keys
+}
+
+// files describes every file of an index whose facts are known, by directory
+// and name.
+func (s *stored) files(ctx context.Context) (map[string]map[string]string, error) {
+	out := map[string]map[string]string{}
+	for i := range s.doc.dirs {
+		dir := &s.doc.dirs[i]
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		names := map[string]string{}
+		out[dir.Path] = names
 		for j := range dir.Entries {
 			e := &dir.Entries[j]
 			if e.Info.IsSymlink() {
-				out[path.Join(dir.Path, e.Name)] = "link to " + e.Target
+				names[e.Name] = "link to " + e.Target
 				continue
 			}
 			if _, ok := rootfs.ReadID(e.Info.ID); !ok {
 				continue
 			}
-			o, err := x.stored.facts(e.Info.ID)
+			o, err := s.facts(e.Info.ID)
 			if err != nil {
-				out[path.Join(dir.Path, e.Name)] = "not known"
+				names[e.Name] = "not known"
 				continue
 			}
-			out[path.Join(dir.Path, e.Name)] = describeFacts(o)
+			names[e.Name] = describeFacts(o)
 		}
 	}
 	return out, nil

@@ -159,13 +159,15 @@ func (l *lines) name(i int) []byte {
 	return b[:bytes.IndexByte(b, ' ')]
 }
 
-// readTable reads the symbols of an object.
-func readTable(r *jsontext.Reader, f *elfx.File) *table {
+// readTable reads the symbols of an object, or why they cannot be read.
+func readTable(r *jsontext.Reader, f *elfx.File) (_ *table, defect string) {
 	t := &table{Versions: elfx.NewVersions(f)}
 	r.Object(func(key []byte) {
 		switch string(key) {
 		case "defined":
 			t.defined = readLines(r)
+		case "defect":
+			defect = r.Text()
 		case "undefined":
 			t.undefined = readLines(r)
 		case "relocations":
@@ -177,7 +179,7 @@ func readTable(r *jsontext.Reader, f *elfx.File) *table {
 	for i := 1; i < len(t.defined.at) && !r.Bad; i++ {
 		r.Bad = bytes.Compare(t.defined.name(i-1), t.defined.name(i)) > 0
 	}
-	return t
+	return t, defect
 }
 
 // parseSymbol is the inverse of appendSymbol. What is of another form gives a

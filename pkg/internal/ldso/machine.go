@@ -81,6 +81,9 @@ type Object struct {
 	symbols    SymbolTable
 	symbolsErr error
 	loader     *Loader
+	// Table gives the symbols of an object that is known by its facts; nil: they
+	// are given by Known, or read from the file.
+	Table func() (SymbolTable, error)
 }
 
 // Known gives the object what else is known of it: its symbols, or why there
@@ -196,6 +199,9 @@ func (m *Machine) open(name string) (*Object, error) {
 
 // Symbols reads the symbols of o, once.
 func (m *Machine) Symbols(o *Object) (SymbolTable, error) {
+	if o.symbols == nil && o.Table != nil {
+		o.symbols, o.symbolsErr = o.Table()
+	}
 	if o.symbols == nil && o.symbolsErr == nil {
 		o.symbols, o.symbolsErr = m.readSymbols(o)
 	}
