@@ -75,7 +75,7 @@ func newBuilder(ctx context.Context, opts BuildOptions) (*builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{ctx: ctx, opts: opts, x: x, fs: x.m.FS, dirs: map[string]*listing{}, files: map[rootfs.ID]*file{}, searched: map[string]bool{}}
+	b := &builder{ctx: ctx, opts: opts, x: x, fs: x.m.FS, dirs: map[string]*listing{}, searched: map[string]bool{}, cached: map[string]bool{}, looks: map[string]look{}}
 	for i, dir := range opts.Include {
 		if !path.IsAbs(dir) {
 			dir = rootfs.Abs(b.fs, dir)
@@ -109,6 +109,7 @@ type file struct {
 	elf    *elfx.File
 	before int // its number in the previous index, or -1
 	number int
+	same   *file // another name of it, which stands for both
 }
 
 // objects reads what is not known from before and gives all lines, in the order
@@ -135,6 +136,7 @@ func (b *builder) objects() (read int, err error) {
 	}
 	type pair struct{ lines, tables [][]byte }
 	known := map[int]pair{} // of the previous index, by frame
+	b.merge()
 	for i, f := range b.order {
 		f.number = i
 		if f.before < 0 {
@@ -179,6 +181,20 @@ func (b *builder) readAll(todo []*file) error {
 		b.loader(f)
 	}
 	return b.ctx.Err()
+}
+
+// merge makes names of one file share what is known of it.
+func (b *builder) merge() {
+	first := make(map[rootfs.ID]*file, len(b.order))
+	order := b.order[:0]
+	for _, f := range b.order {
+		if f.same = first[f.info.ID]; f.same != nil && f.info.Ino != 0 {
+			continue
+		}
+		f.same, first[f.info.ID] = nil, f
+		order = append(order, f)
+	}
+	b.order = order
 }
 
 func (b *builder) read(f *file) {

@@ -140,6 +140,9 @@ func (b *builder) finish(d *document) {
 			*e = l.entries[i].TreeEntry
 			switch f := l.entries[i].file; {
 			case f != nil:
+				if f.same != nil {
+					f = f.same
+				}
 				e.Info.Mode, e.Info.Size = f.info.Mode, f.info.Size
 				d.numbers[e] = f.number
 			case e.Data == nil && l.how&programs == 0 && e.Info.IsRegular():

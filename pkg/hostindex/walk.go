@@ -55,9 +55,10 @@ type builder struct {
 	host  hostFacts
 	dirs  map[string]*listing
 	queue []string // of dirs, to be looked into
-	files map[rootfs.ID]*file
 	order []*file
 
+	cached   map[string]bool // directories of ld.so.cache
+	looks    map[string]look
 	searched map[string]bool // directories of rpaths and runpaths
 	libs     []string        // values of $LIB
 
@@ -121,7 +122,23 @@ func (a asking) Lstat(name string) (rootfs.Info, error) {
 		d.names[base] = true
 		a.b.enqueue(d)
 	}
-	return a.FS.Lstat(name)
+	return a.b.lstat(name)
+}
+
+// lstat looks at a name once: those of directories are asked for again and
+// again.
+func (b *builder) lstat(name string) (rootfs.Info, error) {
+	l, ok := b.looks[name]
+	if !ok {
+		l.info, l.err = b.fs.Lstat(name)
+		b.looks[name] = l
+	}
+	return l.info, l.err
+}
+
+type look struct {
+	info rootfs.Info
+	err  error
 }
 
 // reach resolves a name and sees to it that the index can, too.
@@ -130,7 +147,7 @@ func (b *builder) reach(name string) (real string, info rootfs.Info, ok bool) {
 	if err != nil {
 		return "", rootfs.Info{}, false
 	}
-	info, err = b.fs.Lstat(real)
+	info, err = b.lstat(real)
 	return real, info, err == nil
 }
 
@@ -159,21 +176,18 @@ func (b *builder) wantFacts(d *listing, name string) {
 	if !ok || d.entries[i].file != nil || !d.entries[i].Info.IsRegular() || d.entries[i].Data != nil {
 		return
 	}
-	e := &d.entries[i]
-	info, err := b.fs.Lstat(path.Join(d.path, name))
-	if err != nil || !info.IsRegular() {
-		b.changed = true
-		return
-	}
-	e.Info = info
-	f := b.files[info.ID]
-	if f == nil {
-		f = &file{path: path.Join(d.path, name), info: info, before: b.stamps.object(info)}
+	f := &file{path: path.Join(d.path, name), before: -1}
+	if b.previous != nil {
+		info, err := b.fs.Lstat(f.path)
+		if err != nil || !info.IsRegular() {
+			b.changed = true
+			return
+		}
+		f.info, f.before = info, b.stamps.object(info)
 		b.changed = b.changed || f.before < 0
-		b.files[info.ID] = f
-		b.order = append(b.order, f)
 	}
-	e.file = f
+	d.entries[i].file = f
+	b.order = append(b.order, f)
 }
 
 // walk looks into all directories of interest.
@@ -283,7 +297,8 @@ func (b *builder) expand(dir, origin string) []string {
 }
 
 func (b *builder) cacheDir(dir string) {
-	if d := b.dirs[dir]; d == nil || d.how&libraries == 0 { // most entries name few directories
+	if !b.cached[dir] { // many entries name few directories
+		b.cached[dir] = true
 		b.directory(dir, libraries)
 	}
 }
@@ -375,23 +390,59 @@ func (b *builder) list(d *listing) {
 				b.changed = b.changed || !sameEntry(&d.entries[len(d.entries)-1].TreeEntry, &e)
 				continue
 			}
-			d.byName[e.Name] = len(d.entries)
-			d.entries = append(d.entries, entry{TreeEntry: e})
+			b.append(d, e)
 		}
 		d.lossy = !known.Complete
 		return
 	}
 	b.changed = true
-	names, err := b.fs.ReadDir(d.path)
+	entries, err := b.listTyped(d.path)
 	if err != nil {
 		d.lossy = true
 		return
 	}
-	for _, name := range names {
-		if _, ok := had[name]; !ok {
-			b.add(d, name)
+	d.entries = slices.Grow(d.entries, len(entries))
+	for _, e := range entries {
+		if _, ok := had[e.Name]; ok {
+			continue
 		}
+		// Of most files it matters only that they are there.
+		if e.Type == syscall.S_IFREG && d.how&programs == 0 && !b.isConfig(d.path, e.Name) || e.Type == syscall.S_IFDIR {
+			b.append(d, rootfs.TreeEntry{Name: e.Name, Info: rootfs.Info{Mode: e.Type}})
+			continue
+		}
+		b.add(d, e.Name)
 	}
+}
+
+// listTyped lists a directory with the types of what is in it.
+func (b *builder) listTyped(dir string) ([]rootfs.Entry, error) {
+	if l, ok := b.fs.(interface {
+		List(string) ([]rootfs.Entry, error)
+	}); ok {
+		return l.List(dir)
+	}
+	names, err := b.fs.ReadDir(dir)
+	out := make([]rootfs.Entry, len(names))
+	for i, n := range names {
+		out[i].Name = n // of no type: it is looked at
+	}
+	return out, err
+}
+
+// append adds an entry to a directory.
+func (b *builder) append(d *listing, e rootfs.TreeEntry) {
+	if !utf8.ValidString(e.Name) {
+		d.lossy = true
+		return
+	}
+	d.byName[e.Name] = len(d.entries)
+	d.entries = append(d.entries, entry{TreeEntry: e})
+}
+
+// isConfig reports whether a file is kept with its content.
+func (b *builder) isConfig(dir, name string) bool {
+	return dir == confDir || dir == "/etc" && strings.HasPrefix(name, "ld-musl-") || slices.Contains(configFiles, path.Join(dir, name))
 }
 
 func sameEntry(a, b *rootfs.TreeEntry) bool {
@@ -421,14 +472,13 @@ func (b *builder) add(d *listing, name string) {
 			return
 		}
 	}
-	if info.IsRegular() && (d.path == confDir || slices.Contains(configFiles, full) || strings.HasPrefix(full, "/etc/ld-musl-")) {
+	if info.IsRegular() && b.isConfig(d.path, name) {
 		if e.Data, err = rootfs.ReadFile(b.fs, full, maxConfig); err != nil {
 			e.Errno = rootfs.Errno(err)
 		}
 		e.Read = true
 	}
-	d.byName[name] = len(d.entries)
-	d.entries = append(d.entries, e)
+	b.append(d, e.TreeEntry)
 }
 
 // isLibraryName reports whether a loader is likely to look for a file of that

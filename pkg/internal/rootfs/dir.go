@@ -139,6 +139,15 @@ func (d *Dir) ReadDir(name string) ([]string, error) {
 	return names, nil
 }
 
+// List is ReadDir with the types.
+func (d *Dir) List(name string) ([]Entry, error) {
+	fd, err := d.open(Abs(d, name), syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK)
+	if err != nil {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
+	}
+	return list(os.NewFile(uintptr(fd), name))
+}
+
 // unfollowed looks at canonical names, in which no link is left.
 type unfollowed struct{ *Dir }
 
