@@ -1,6 +1,7 @@
 package hostindex
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -50,6 +51,7 @@ func Build(ctx context.Context, opts BuildOptions) (*Built, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer b.stop()
 	if err := b.walk(); err != nil {
 		return nil, err
 	}
@@ -115,28 +117,25 @@ type file struct {
 // objects reads what is not known from before and gives all lines, in the order
 // of the numbers.
 func (b *builder) objects() (read int, err error) {
-	for {
-		var todo []*file
-		for _, f := range b.order {
-			if f.before < 0 && f.line == nil {
-				todo = append(todo, f)
-			}
-		}
-		if len(todo) == 0 {
-			break
-		}
-		read += len(todo)
-		if err := b.readAll(todo); err != nil {
+	for len(b.todo) > 0 {
+		b.reading.Wait()
+		if err := b.ctx.Err(); err != nil {
 			return 0, err
 		}
-		b.follow(todo)
+		fresh := b.todo
+		b.todo, read = nil, read+len(fresh)
+		for _, f := range fresh {
+			b.loader(f)
+		}
+		b.follow(fresh)
 		if err := b.drain(); err != nil {
 			return 0, err
 		}
 	}
+	slices.SortFunc(b.order, func(x, y *file) int { return cmp.Compare(x.path, y.path) })
+	b.merge()
 	type pair struct{ lines, tables [][]byte }
 	known := map[int]pair{} // of the previous index, by frame
-	b.merge()
 	for i, f := range b.order {
 		f.number = i
 		if f.before < 0 {
@@ -161,26 +160,32 @@ func (b *builder) objects() (read int, err error) {
 	return read, nil
 }
 
-// readAll reads the facts of files, many at a time.
-func (b *builder) readAll(todo []*file) error {
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(readers, len(todo)) {
-		wg.Go(func() {
-			for b.ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(todo) {
-					return
+// start hands a file to those who read, who are started by the first.
+func (b *builder) start(f *file) {
+	if b.tasks == nil {
+		b.tasks = make(chan *file, 1024)
+		for range readers {
+			go func() {
+				for f := range b.tasks {
+					if b.ctx.Err() == nil {
+						b.read(f)
+					}
+					b.reading.Done()
 				}
-				b.read(todo[i])
-			}
-		})
+			}()
+		}
 	}
-	wg.Wait()
-	for _, f := range todo {
-		b.loader(f)
+	b.todo = append(b.todo, f)
+	b.reading.Add(1)
+	b.tasks <- f
+}
+
+// stop ends them.
+func (b *builder) stop() {
+	if b.tasks != nil {
+		b.reading.Wait()
+		close(b.tasks)
 	}
-	return b.ctx.Err()
 }
 
 // merge makes names of one file share what is known of it.

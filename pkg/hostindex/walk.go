@@ -1,12 +1,13 @@
 package hostindex
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"unicode/utf8"
 
@@ -56,6 +57,11 @@ type builder struct {
 	dirs  map[string]*listing
 	queue []string // of dirs, to be looked into
 	order []*file
+
+	recognized int        // how many of order were compared with the previous index
+	tasks      chan *file // to be read
+	reading    sync.WaitGroup
+	todo       []*file // handed out and not followed yet
 
 	cached   map[string]bool // directories of ld.so.cache
 	looks    map[string]look
@@ -177,17 +183,28 @@ func (b *builder) wantFacts(d *listing, name string) {
 		return
 	}
 	f := &file{path: path.Join(d.path, name), before: -1}
-	if b.previous != nil {
-		info, err := b.fs.Lstat(f.path)
-		if err != nil || !info.IsRegular() {
-			b.changed = true
-			return
-		}
-		f.info, f.before = info, b.stamps.object(info)
-		b.changed = b.changed || f.before < 0
-	}
 	d.entries[i].file = f
 	b.order = append(b.order, f)
+	if b.previous == nil {
+		b.start(f)
+	}
+}
+
+// recognize finds out which files are as they were in the previous index.
+func (b *builder) recognize(files []*file) {
+	inParallel(len(files), func(i int) {
+		f := files[i]
+		info, err := b.fs.Lstat(f.path)
+		if err == nil && info.IsRegular() {
+			f.info, f.before = info, b.stamps.object(info)
+		}
+	})
+	for _, f := range files {
+		if f.before < 0 {
+			b.changed = true
+			b.start(f)
+		}
+	}
 }
 
 // walk looks into all directories of interest.
@@ -241,7 +258,10 @@ func (b *builder) drain() error {
 			return fmt.Errorf("%w: more than %d directories or %d files: include fewer", artifact.ErrInvalid, maxDirs, maxFiles)
 		}
 	}
-	slices.SortFunc(b.order, func(x, y *file) int { return cmp.Compare(x.path, y.path) })
+	if b.previous != nil {
+		b.recognize(b.order[b.recognized:])
+		b.recognized = len(b.order)
+	}
 	return nil
 }
 
@@ -383,15 +403,19 @@ func (b *builder) list(d *listing) {
 	d.info = info
 	had := d.byName
 	if known := b.stamps.dir(d.path, info); known != nil && len(d.entries) == 0 {
+		d.entries = slices.Grow(d.entries, len(known.Entries))
 		for _, e := range known.Entries {
-			e.Info.ID, e.Read = rootfs.ID{}, e.Data != nil
+			e.Info.ID, e.Read = rootfs.ID{}, false
 			if d.how&programs != 0 && e.Info.IsRegular() || e.Data != nil {
-				b.add(d, e.Name)
-				b.changed = b.changed || !sameEntry(&d.entries[len(d.entries)-1].TreeEntry, &e)
-				continue
+				e = rootfs.TreeEntry{Name: e.Name, Info: rootfs.Info{Mode: syscall.S_IFREG}}
 			}
 			b.append(d, e)
 		}
+		b.complete(d)
+		for i := range min(len(d.entries), len(known.Entries)) {
+			b.changed = b.changed || !sameEntry(&d.entries[i].TreeEntry, &known.Entries[i])
+		}
+		b.changed = b.changed || len(d.entries) != len(known.Entries)
 		d.lossy = !known.Complete
 		return
 	}
@@ -406,13 +430,77 @@ func (b *builder) list(d *listing) {
 		if _, ok := had[e.Name]; ok {
 			continue
 		}
-		// Of most files it matters only that they are there.
-		if e.Type == syscall.S_IFREG && d.how&programs == 0 && !b.isConfig(d.path, e.Name) || e.Type == syscall.S_IFDIR {
-			b.append(d, rootfs.TreeEntry{Name: e.Name, Info: rootfs.Info{Mode: e.Type}})
+		b.append(d, rootfs.TreeEntry{Name: e.Name, Info: rootfs.Info{Mode: e.Type}})
+	}
+	b.complete(d)
+}
+
+// complete looks at what of a directory's entries is to be known beside the
+// name and the type: several at a time, since each is a system call.
+func (b *builder) complete(d *listing) {
+	var todo []int
+	for i := range d.entries {
+		e := &d.entries[i].TreeEntry
+		switch e.Info.Mode {
+		case syscall.S_IFDIR, syscall.S_IFIFO, syscall.S_IFSOCK, syscall.S_IFCHR, syscall.S_IFBLK:
+		case syscall.S_IFREG: // of most files it matters only that they are there
+			if d.how&programs != 0 || b.isConfig(d.path, e.Name) {
+				todo = append(todo, i)
+			}
+		default:
+			if e.Target == "" && !e.Absent && !e.Read {
+				todo = append(todo, i)
+			}
+		}
+	}
+	lost := make([]bool, len(todo))
+	inParallel(len(todo), func(i int) {
+		e := &d.entries[todo[i]].TreeEntry
+		looked, ok := b.entry(d.path, e.Name, e.Info.Mode)
+		if lost[i] = !ok; ok {
+			*e = looked
+		}
+	})
+	for k := len(todo) - 1; k >= 0; k-- {
+		if !lost[k] {
 			continue
 		}
-		b.add(d, e.Name)
+		d.lossy = true
+		d.entries = slices.Delete(d.entries, todo[k], todo[k]+1)
 	}
+	if slices.Contains(lost, true) {
+		clear(d.byName)
+		for i := range d.entries {
+			d.byName[d.entries[i].Name] = i
+		}
+	}
+}
+
+// inParallel calls f for all numbers below n, some at a time.
+func inParallel(n int, f func(int)) {
+	const chunk = 64
+	if n <= chunk {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(4, n/chunk+1) {
+		wg.Go(func() {
+			for {
+				end := int(next.Add(chunk))
+				for i := end - chunk; i < min(end, n); i++ {
+					f(i)
+				}
+				if end >= n {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // listTyped lists a directory with the types of what is in it.
@@ -451,34 +539,41 @@ func sameEntry(a, b *rootfs.TreeEntry) bool {
 
 // add looks at one name of a directory.
 func (b *builder) add(d *listing, name string) {
-	if !utf8.ValidString(name) {
+	e, ok := b.entry(d.path, name, 0)
+	if !ok {
 		d.lossy = true
 		return
 	}
-	full := path.Join(d.path, name)
-	e := entry{TreeEntry: rootfs.TreeEntry{Name: name}}
-	info, err := b.fs.Lstat(full)
-	switch {
-	case err != nil && rootfs.Errno(err) == syscall.ENOENT:
-		e.Absent = true
-	case err != nil:
-		d.lossy = true
-		return
-	}
-	e.Info = info
-	if info.IsSymlink() {
-		if e.Target, err = b.fs.Readlink(full); err != nil || !utf8.ValidString(e.Target) {
-			d.lossy = true
-			return
+	b.append(d, e)
+}
+
+// entry looks at a name in a directory, of a type that is known or 0. ok is
+// false where nothing certain can be said of it.
+func (b *builder) entry(dir, name string, typ uint32) (e rootfs.TreeEntry, ok bool) {
+	full := path.Join(dir, name)
+	e = rootfs.TreeEntry{Name: name, Info: rootfs.Info{Mode: typ}}
+	if typ != syscall.S_IFLNK {
+		info, err := b.fs.Lstat(full)
+		switch {
+		case err != nil && rootfs.Errno(err) == syscall.ENOENT:
+			e.Absent = true
+		case err != nil:
+			return e, false
 		}
+		e.Info = info
 	}
-	if info.IsRegular() && b.isConfig(d.path, name) {
+	var err error
+	switch {
+	case e.Info.IsSymlink():
+		e.Target, err = b.fs.Readlink(full)
+		return e, err == nil && utf8.ValidString(e.Target)
+	case e.Info.IsRegular() && b.isConfig(dir, name):
 		if e.Data, err = rootfs.ReadFile(b.fs, full, maxConfig); err != nil {
 			e.Errno = rootfs.Errno(err)
 		}
 		e.Read = true
 	}
-	b.append(d, e.TreeEntry)
+	return e, true
 }
 
 // isLibraryName reports whether a loader is likely to look for a file of that
