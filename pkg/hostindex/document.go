@@ -78,6 +78,7 @@ func appendDirs(w *jsontext.Writer, d *document) {
 		w.Raw("{")
 		w.Text("path", dir.Path)
 		w.Bool("complete", dir.Complete)
+		w.Int("names", int64(len(dir.Entries)))
 		w.Raw(`,"entries":[`)
 		for j := range dir.Entries {
 			if j > 0 {
@@ -130,7 +131,7 @@ func appendEntry(w *jsontext.Writer, e *rootfs.TreeEntry, object int) {
 // readDocument reads a whole index; members that are not there are the zero
 // value. objects and tables are the texts of its objects and of their symbols.
 func (d *document) read(b []byte) (objects, tables [][]byte, err error) {
-	r := &jsontext.Reader{B: b}
+	r := &jsontext.Reader{B: b, Shared: true}
 	version := int64(0)
 	r.Object(func(key []byte) {
 		switch string(key) {
@@ -221,14 +222,17 @@ func readCPU(r *jsontext.Reader, key []byte, c *ldso.CPU) {
 }
 
 func (d *document) readDir(r *jsontext.Reader, dir *rootfs.TreeDir) {
+	n := 0
 	r.Object(func(key []byte) {
 		switch string(key) {
 		case "path":
 			dir.Path = r.Text()
+		case "names":
+			n = int(r.Uint(31))
 		case "complete":
 			dir.Complete = r.Bool()
 		case "entries":
-			dir.Entries = jsontext.ReadList(r, readEntry)
+			dir.Entries = jsontext.ReadListOf(r, min(n, (len(r.B)-r.Pos)/16), readEntry)
 		default:
 			r.Bad = true
 		}

@@ -331,11 +331,10 @@ func (b *builder) loaders() {
 			continue
 		}
 		b.single(name)
-		o, errno := b.x.m.Open(name)
-		if errno != 0 || o.ELF == nil {
+		l := b.loaderAt(name)
+		if l == nil {
 			continue
 		}
-		l := b.x.m.Loader(o)
 		for i, dir := range l.SystemDirs {
 			b.directory(dir, libraries)
 			if lib := strings.Trim(dir, "/"); i == 0 && !slices.Contains(b.libs, lib) {
@@ -352,6 +351,25 @@ func (b *builder) loaders() {
 			}
 		}
 	}
+}
+
+// loaderAt gives the facts of a loader, from the previous index where its file
+// has not changed; nil is none.
+func (b *builder) loaderAt(name string) *ldso.Loader {
+	if b.previous != nil {
+		if info, err := b.fs.Stat(name); err == nil {
+			if n := b.stamps.object(info); n >= 0 {
+				if o, err := b.previous.facts(rootfs.TreeID(n)); err == nil && o != nil && o.Loader() != nil {
+					return o.Loader()
+				}
+			}
+		}
+	}
+	o, errno := b.x.m.Open(name)
+	if errno != 0 || o.ELF == nil {
+		return nil
+	}
+	return b.x.m.Loader(o)
 }
 
 // look lists a directory as far as its interest asks for and was not done.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"unsafe"
 )
 
 // ErrOtherForm says that a document is not of the form that Reader knows.
@@ -16,6 +17,9 @@ type Reader struct {
 	B   []byte
 	Pos int  // of the next byte
 	Bad bool // a fault was met; nothing is read any more
+	// Shared: texts are part of B, which then must not change any more. They keep
+	// all of it in memory.
+	Shared bool
 }
 
 // Peek is the next byte that is no space, 0 at the end or after a fault.
@@ -84,14 +88,20 @@ func (r *Reader) Text() string {
 		return ""
 	}
 	start := r.Pos
-	end := start + 1
-	escaped := false
-	for end < len(r.B) && r.B[end] != '"' {
-		if r.B[end] == '\\' {
-			escaped = true
-			end++
+	end, escaped := start+1, false
+	for {
+		n := bytes.IndexByte(r.B[min(end, len(r.B)):], '"')
+		if n < 0 {
+			end = len(r.B)
+			break
 		}
-		end++
+		i := bytes.IndexByte(r.B[end:end+n], '\\')
+		if i < 0 {
+			end += n
+			break
+		}
+		escaped = true
+		end += i + 2
 	}
 	if end >= len(r.B) {
 		r.Bad = true
@@ -99,6 +109,9 @@ func (r *Reader) Text() string {
 	}
 	r.Pos = end + 1
 	if !escaped {
+		if r.Shared && end > start+1 {
+			return unsafe.String(&r.B[start+1], end-start-1)
+		}
 		return string(r.B[start+1 : end])
 	}
 	var s string
@@ -201,16 +214,20 @@ func (r *Reader) skipString() {
 
 // ReadList reads a list; an empty one is not nil, as in encoding/json.
 func ReadList[T any](r *Reader, one func(*Reader, *T)) []T {
-	out := []T{}
+	return ReadListOf(r, 0, one)
+}
+
+// ReadListOf is ReadList for a list that most likely has n elements.
+func ReadListOf[T any](r *Reader, n int, one func(*Reader, *T)) []T {
+	out := make([]T, 0, min(max(n, 0), len(r.B)/2))
 	r.Take('[')
 	if r.Peek() == ']' {
 		r.Pos++
 		return out
 	}
 	for !r.Bad {
-		var v T
-		one(r, &v)
-		out = append(out, v)
+		out = append(out, *new(T))
+		one(r, &out[len(out)-1])
 		if r.Peek() != ',' {
 			break
 		}

@@ -109,6 +109,9 @@ type SymbolTable interface {
 // ErrNoSymbols says that an object is known without its symbols.
 var ErrNoSymbols = errors.New("its symbols were not recorded")
 
+// Loader is the loader that the object is known to be, or nil.
+func (o *Object) Loader() *Loader { return o.loader }
+
 const maxOpened = 1 << 20 // names to remember
 
 type opened struct {
