@@ -20,6 +20,7 @@ type stored struct {
 	tables  []frame // of their symbols
 	tail    frame
 	objects map[int]*ldso.Object
+	symbols map[int][]symbols // by frame
 	pool    *Pool
 }
 
@@ -45,7 +46,7 @@ func (s *stored) index(name string) *Index {
 }
 
 func open(z Codec, data []byte, pool *Pool) (*stored, error) {
-	s := &stored{z: z, objects: map[int]*ldso.Object{}, pool: pool}
+	s := &stored{z: z, objects: map[int]*ldso.Object{}, symbols: map[int][]symbols{}, pool: pool}
 	frames, err := splitFrames(data)
 	if err == nil && len(frames) >= 3 {
 		return s, s.seekable(frames)
@@ -211,16 +212,20 @@ func (s *stored) load(i int) error {
 
 // table gives the symbols of the k'th object of a frame.
 func (s *stored) table(i, k int, f *elfx.File) (ldso.SymbolTable, error) {
-	lines, err := pooled(s.pool, s.pool.tables(), s.tables[i], func() ([]symbols, error) {
-		lines, err := s.lines(s.tables, i)
-		out := make([]symbols, len(lines))
-		for k := range lines {
-			out[k].line = lines[k]
+	lines, ok := s.symbols[i]
+	if !ok {
+		var err error
+		if lines, err = pooled(s.pool, s.pool.tables(), s.tables[i], func() ([]symbols, error) {
+			lines, err := s.lines(s.tables, i)
+			out := make([]symbols, len(lines))
+			for k := range lines {
+				out[k].line = lines[k]
+			}
+			return out, err
+		}); err != nil {
+			return nil, err
 		}
-		return out, err
-	})
-	if err != nil {
-		return nil, err
+		s.symbols[i] = lines
 	}
 	t := &lines[k]
 	t.once.Do(func() { t.table, t.err = parseTable(t.line, f) })

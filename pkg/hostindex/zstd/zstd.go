@@ -34,10 +34,14 @@ func New() (*Codec, error) {
 // Compress gives one frame.
 func (c *Codec) Compress(b []byte) []byte { return c.enc.EncodeAll(b, nil) }
 
+// slack is how much more room the decoder asks for than it fills
+// (klauspost/compress zstd, compressedBlockOverAlloc).
+const slack = 16
+
 // Decompress gives the content of all frames, for which size bytes are a hint.
 // Its error matches artifact.ErrInvalid.
 func (c *Codec) Decompress(b []byte, size int) ([]byte, error) {
-	out, err := c.dec.DecodeAll(b, make([]byte, 0, size))
+	out, err := c.dec.DecodeAll(b, make([]byte, 0, size+slack))
 	if err != nil {
 		return nil, fmt.Errorf("%w: decompressing the index: %w", artifact.ErrInvalid, err)
 	}
