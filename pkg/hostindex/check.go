@@ -122,7 +122,7 @@ func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, from
 		findings := append(e.findings(), from.injected.unused(p, res)...)
 		prog := Program{Path: p, Verdict: decide(findings)}
 		if l := res.Loader; l != nil {
-			prog.Loader = fmt.Sprintf("%s (%s)", l.Path, loaderName(l))
+			prog.Loader = fmt.Sprintf("%s (%s)", l.Path, cmp.Or(ofLibc(m, res), loaderName(l)))
 		}
 		r.Programs = append(r.Programs, prog)
 		r.Findings = append(r.Findings, findings...)
@@ -156,6 +156,21 @@ func objects(program string, res *ldso.Result, from origins) []Object {
 		out = append(out, o)
 	}
 	return out
+}
+
+// ofLibc names the release of a loader too old to tell it, after its libc.
+func ofLibc(m *ldso.Machine, res *ldso.Result) string {
+	if res.Loader.Flavor != ldso.Glibc || res.Loader.Major != 0 {
+		return ""
+	}
+	for _, x := range res.Maps {
+		if f := x.Object.ELF; f != nil && f.Soname == "libc.so.6" {
+			if minor, ok := m.LibcRelease(x.Object); ok {
+				return fmt.Sprintf("glibc 2.%d", minor)
+			}
+		}
+	}
+	return ""
 }
 
 func loaderName(l *ldso.Loader) string {

@@ -27,7 +27,16 @@ func (e *explainer) findings() []Finding {
 	type key struct{ kind, object, requester, version string }
 	seen, others := map[key]int{}, map[int]int{}
 	var out []Finding
+	gone := map[key]bool{} // versions that are missing: so are their symbols
 	for _, p := range e.res.Problems {
+		if p.Kind == ldso.VersionMissing && p.Severity == ldso.Error {
+			gone[key{requester: p.Requester, version: p.Version}] = true
+		}
+	}
+	for _, p := range e.res.Problems {
+		if p.Kind == ldso.SymbolMissing && gone[key{requester: p.Requester, version: p.Version}] {
+			continue
+		}
 		f := Finding{
 			Kind: string(p.Kind), Severity: Severity(p.Severity), Program: e.program, Object: p.Object, Requester: p.Requester,
 			Name: p.Name, Version: p.Version, Symbol: p.Symbol, Message: p.Message, Searched: places(p.Tried), Unreached: p.Unreached,
@@ -220,7 +229,14 @@ func (e *explainer) versionMissing(p ldso.Problem) (string, string) {
 		if n, ok := strings.CutPrefix(has, "GLIBC_"); ok {
 			old = "glibc " + n + " or older"
 		}
-		return text, fmt.Sprintf("use a system with glibc %s or newer, or build %s against %s", wants, path.Base(p.Requester), old)
+		if e.injected.from(e.res, p.Requester) != "" {
+			return text, fmt.Sprintf("use a container whose glibc is %s or newer%s, or inject a %s built against %s: a host's library runs where the libc is not older than the one it was built against",
+				wants, systemsWith(number(wants)), path.Base(p.Requester), old)
+		}
+		return text, fmt.Sprintf("use a system with glibc %s or newer%s, or build %s against %s", wants, systemsWith(number(wants)), path.Base(p.Requester), old)
+	}
+	if gcc := compilerOf(p.Version); gcc != "" {
+		return text, fmt.Sprintf("install the libstdc++ of GCC %s or newer, or build %s with an older compiler", gcc, path.Base(p.Requester))
 	}
 	return text, fmt.Sprintf("install a newer %s, or build %s against this one", p.Name, path.Base(p.Requester))
 }
@@ -242,6 +258,9 @@ func (e *explainer) symbolMissing(p ldso.Problem) (string, string) {
 func (e *explainer) libraryRemedy(p ldso.Problem) string {
 	if p.Other != "" {
 		return fmt.Sprintf("%s is for another word size: install the one for this program's architecture", p.Other)
+	}
+	if text := e.nearest(p); text != "" {
+		return text
 	}
 	stem, _, _ := strings.Cut(path.Base(p.Name), ".so")
 	if e.res.Loader != nil {
