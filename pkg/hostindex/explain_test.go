@@ -51,13 +51,13 @@ func TestVersionRemedies(t *testing.T) {
 		newest    string
 		remedy    string
 	}{
-		{"GLIBC_2.38", []string{"GLIBC_2.2.5", "GLIBC_2.36", "GLIBC_2.4", "GLIBC_PRIVATE"}, "GLIBC_2.36", "use a system with glibc 2.38 or newer, or build app against glibc 2.36 or older"},
-		{"GLIBC_2.38", nil, "", "use a system with glibc 2.38 or newer, or build app against an older glibc"},
-		{"GLIBC_2.38", []string{"GLIBC_PRIVATE"}, "", "use a system with glibc 2.38 or newer, or build app against an older glibc"},
-		{"GLIBC_ABI_DT_RELR", []string{"GLIBC_2.35"}, "", "use a system with glibc 2.36 or newer, or build app against an older glibc"},
+		{"GLIBC_2.38", []string{"GLIBC_2.2.5", "GLIBC_2.36", "GLIBC_2.4", "GLIBC_PRIVATE"}, "GLIBC_2.36", "use a system with glibc 2.38 or newer (such as SLES 15 SP6, Fedora 39), or build app against glibc 2.36 or older"},
+		{"GLIBC_2.38", nil, "", "use a system with glibc 2.38 or newer (such as SLES 15 SP6, Fedora 39), or build app against an older glibc"},
+		{"GLIBC_2.38", []string{"GLIBC_PRIVATE"}, "", "use a system with glibc 2.38 or newer (such as SLES 15 SP6, Fedora 39), or build app against an older glibc"},
+		{"GLIBC_ABI_DT_RELR", []string{"GLIBC_2.35"}, "", "use a system with glibc 2.36 or newer (such as Debian 12), or build app against an older glibc"},
 		{"GLIBC_PRIVATE", []string{"GLIBC_2.36"}, "GLIBC_2.36", "install a newer lib.so, or build app against this one"},
 		{"GLIBC_", []string{"GLIBC_2.36"}, "GLIBC_2.36", "install a newer lib.so, or build app against this one"},
-		{"GLIBCXX_3.4.30", []string{"GLIBCXX_3.4.9", "GLIBCXX_3.4.29", "CXXABI_1.3"}, "GLIBCXX_3.4.29", "install a newer lib.so, or build app against this one"},
+		{"GLIBCXX_3.4.30", []string{"GLIBCXX_3.4.9", "GLIBCXX_3.4.29", "CXXABI_1.3"}, "GLIBCXX_3.4.29", "install the libstdc++ of GCC 12 or newer, or build app with an older compiler"},
 		{"V2", []string{"V1"}, "", "install a newer lib.so, or build app against this one"},
 		{"", []string{"V1"}, "", "install a newer lib.so, or build app against this one"},
 		{"OPENSSL_3.0.9", []string{"OPENSSL_3.0.0", "OPENSSL_3.0.0x", "OPENSSL_", "OPENSSL_3.0.99999999999999999999"}, "OPENSSL_3.0.0", "install a newer lib.so, or build app against this one"},
