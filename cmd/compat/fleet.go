@@ -74,13 +74,13 @@ func (f *fetcher) Targets(ctx context.Context, args []string, pull string) ([]ho
 	}
 	pool := hostindex.NewPool()
 	var out []hostindex.Target
-	add := func(name string, data func() ([]byte, error)) {
+	add := func(name, from string, data func() ([]byte, error)) {
 		out = append(out, hostindex.Target{Name: name, Open: func() (*hostindex.Index, error) {
 			b, err := data()
 			if err != nil {
 				return nil, err
 			}
-			return decodeIndex(z, name, b, pool)
+			return decodeIndex(z, from, b, pool)
 		}})
 	}
 	for _, arg := range args {
@@ -89,7 +89,7 @@ func (f *fetcher) Targets(ctx context.Context, args []string, pull string) ([]ho
 			return nil, err
 		}
 		for _, file := range files {
-			add(file, func() ([]byte, error) { return layout.ReadFile(file, artifact.MaxSpecSize) })
+			add(fileLabel(file), file, func() ([]byte, error) { return layout.ReadFile(file, artifact.MaxSpecSize) })
 		}
 		if files != nil {
 			continue
@@ -99,10 +99,26 @@ func (f *fetcher) Targets(ctx context.Context, args []string, pull string) ([]ho
 			return nil, err
 		}
 		for _, ref := range refs {
-			add(ref, func() ([]byte, error) { return f.fetchIndex(ctx, ref, pull, isLayout(arg)) })
+			name := ref
+			if tag, ok := strings.CutPrefix(ref, arg+":"); ok && len(args) == 1 {
+				name = tag
+			}
+			add(name, ref, func() ([]byte, error) { return f.fetchIndex(ctx, ref, pull, isLayout(arg)) })
 		}
 	}
 	return out, nil
+}
+
+// fileLabel is a file's name without what says that it is an index.
+func fileLabel(file string) string {
+	name := filepath.Base(file)
+	for _, suffix := range []string{".zst", ".json", ".hostindex"} {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	if name == "" {
+		return file
+	}
+	return name
 }
 
 func isLayout(dir string) bool {
