@@ -123,7 +123,7 @@ func (b *builder) objects() (read int, err error) {
 			return 0, err
 		}
 		fresh := b.todo
-		b.todo, read = nil, read+len(fresh)
+		b.todo = nil
 		for _, f := range fresh {
 			b.loader(f)
 		}
@@ -139,6 +139,7 @@ func (b *builder) objects() (read int, err error) {
 	for i, f := range b.order {
 		f.number = i
 		if f.before < 0 {
+			read++
 			continue
 		}
 		k := f.before / b.previous.doc.perFrame

@@ -119,7 +119,7 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 	case ldso.BadProgram:
 		return fmt.Sprintf("%s is no program that the kernel accepts: %s", p.Object, p.Message), "copy or build it again: the file is damaged or of another kind"
 	case ldso.WrongMachine:
-		return fmt.Sprintf("%s is built for %s, this machine is %s", p.Object, e.machineOf(p.Object), architecture(e.m.CPU.Machine)),
+		return fmt.Sprintf("%s is built for %s, the machine is %s", p.Object, e.machineOf(p.Object), architecture(e.m.CPU.Machine)),
 			"use a build for this architecture, or a machine of that one"
 	case ldso.NotAProgram:
 		return fmt.Sprintf("%s is a shared library, not a program", p.Object), "to start something, name a program that uses it"
