@@ -91,7 +91,7 @@ var tables = []table{
 		10: {types: typeBool},
 		11: {types: typeArray, items: 12},
 		12: {types: typeObject, additional: 2, props: []property{{"owner", 5}, {"path", 5}, {"result", 5}, {"source", 5}}, required: []string{"source", "result"}},
-		13: {types: typeObject, additional: 2, props: []property{{"injected", 10}, {"name", 5}, {"owner", 5}, {"path", 5}, {"program", 5}, {"reason", 9}, {"requester", 5}, {"searched", 11}, {"travels", 10}}, required: []string{"program", "name", "path", "reason", "travels"}},
+		13: {types: typeObject, additional: 2, props: []property{{"dlopen", 5}, {"injected", 10}, {"name", 5}, {"owner", 5}, {"path", 5}, {"program", 5}, {"reason", 9}, {"requester", 5}, {"searched", 11}, {"travels", 10}}, required: []string{"program", "name", "path", "reason", "travels"}},
 		14: {types: typeArray, items: 13},
 		15: {types: typeString, length: &span{min: 1, max: 2147483647}},
 		16: {enum: &choices{keys: []string{"s5:error", "s7:unknown", "s6:latent", "s7:warning"}, text: "one of \"error\", \"unknown\", \"latent\", \"warning\""}},

@@ -175,6 +175,9 @@ func (g *generator) elf(p string, o *ldso.Object) (string, error) {
 			continue
 		}
 		travels[m] = g.travels(m, travels)
+		if m.Dlopen != "" && !travels[m] {
+			continue // opened later, if at all: the host need not have it
+		}
 		role := "library"
 		if m.Source == ldso.FromInterp {
 			role = "interpreter"
@@ -215,6 +218,9 @@ func (g *generator) edges(res *ldso.Result) {
 	}
 	for _, b := range res.Bound {
 		from := g.objects[b.From.Object.Info.ID]
+		if from == nil || b.From.Dlopen != "" && !from.Travels {
+			continue
+		}
 		n := Need{From: from.Path, Name: b.Need.Name, Kind: b.Need.Kind.String()}
 		if b.To == nil {
 			n.Error = why[[2]string{b.From.Path, b.Need.Name}]
@@ -222,7 +228,10 @@ func (g *generator) edges(res *ldso.Result) {
 				n.Error = "not found"
 			}
 		} else {
-			n.To, n.Object, n.Found = b.To.Path, g.objects[b.To.Object.Info.ID].Path, string(b.To.Source)
+			n.To, n.Found = b.To.Path, string(b.To.Source)
+			if o := g.objects[b.To.Object.Info.ID]; o != nil {
+				n.Object = o.Path
+			}
 			if b.To.By != b.From {
 				n.Found = string(ldso.FromNameUsed)
 			}

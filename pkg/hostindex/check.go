@@ -143,7 +143,7 @@ func objects(program string, res *ldso.Result, from origins) []Object {
 	var out []Object
 	for _, m := range res.Maps {
 		o := Object{Program: program, Name: m.Name, Path: m.Path, Reason: string(m.Source), Travels: from.travels[m.Path] || from.travels[m.Object.Path],
-			Injected: from.injected[m.Object.Info.ID] != "", Searched: places(m.Tried)}
+			Dlopen: m.Dlopen, Injected: from.injected[m.Object.Info.ID] != "", Searched: places(m.Tried)}
 		if m == res.Program {
 			o.Reason = "program"
 		}

@@ -66,6 +66,7 @@ type Object struct {
 	Reason    string `json:"reason"`          // program, preload, path, rpath, LD_LIBRARY_PATH, runpath, cache, default, interpreter or dlopen
 	Owner     string `json:"owner,omitempty"` // whose rpath or runpath it was found by
 	Travels   bool   `json:"travels"`
+	Dlopen    string `json:"dlopen,omitempty"`   // it comes with this name, which is opened at run time
 	Injected  bool   `json:"injected,omitempty"` // of another machine, see CheckOptions.Inject
 	// Searched is where the name was looked for until it was found, in order;
 	// with CheckOptions.Explain only.

@@ -125,6 +125,14 @@ func (s *sim) mark() func() {
 func (s *sim) open(name string, by *Map) bool {
 	before, incomplete := len(s.res.Problems), s.incomplete
 	defer func() { s.incomplete = incomplete }()
+	if s.loader.Flavor == Musl {
+		s.incomplete = false
+		if miss := s.muslDlopen(name); miss != nil {
+			s.unbound(elfx.Need{Name: name}, by, miss)
+			return false
+		}
+		return !slices.ContainsFunc(s.res.Problems[before:], func(p Problem) bool { return p.Severity == Error || p.Severity == Undecided })
+	}
 	var m *Map
 	miss := &missing{msg: "empty dynamic string token substitution"}
 	if expanded, ok := s.expand(name, by); ok && expanded != "" {

@@ -32,11 +32,33 @@ func (s *sim) linkMusl() {
 	if !s.req.Secure {
 		s.muslPreload()
 	}
-	s.muslNeeds()
-	s.muslRelr()
+	s.muslNeeds(0)
+	s.muslRelr(s.res.Maps)
 	if s.req.Symbols && !s.incomplete && !s.gaveUp {
-		s.muslRelocate()
+		s.muslRelocate(s.res.Maps)
 	}
+	s.dlopens()
+}
+
+// muslDlopen opens one library, and what it needs, in the running program
+// (dlopen): as if the program needed it.
+func (s *sim) muslDlopen(name string) *missing {
+	at := len(s.res.Maps)
+	m, miss := s.muslLoad(name, s.main)
+	if miss != nil {
+		miss.msg = "Error loading shared library " + name + ": " + miss.msg
+		return miss
+	}
+	if !s.inScope[m] {
+		s.addScope(m)
+	}
+	s.muslNeeds(at)
+	fresh := s.res.Maps[min(at, len(s.res.Maps)):]
+	s.muslRelr(fresh)
+	if s.req.Symbols && !s.incomplete && !s.gaveUp {
+		s.muslRelocate(fresh)
+	}
+	return nil
 }
 
 // muslPreload maps LD_PRELOAD (load_preload). What can't be had is passed over
@@ -50,11 +72,11 @@ func (s *sim) muslPreload() {
 	}
 }
 
-// muslNeeds maps what is needed, breadth first (load_deps and
+// muslNeeds maps what is needed by the objects from one on, breadth first (load_deps and
 // load_direct_deps): DT_NEEDED alone counts, and what is missing does not end
 // the search. The loader has no needs of its own.
-func (s *sim) muslNeeds() {
-	for i := 0; i < len(s.res.Maps) && !s.gaveUp; i++ {
+func (s *sim) muslNeeds(at int) {
+	for i := at; i < len(s.res.Maps) && !s.gaveUp; i++ {
 		m := s.res.Maps[i]
 		if m == s.rtld {
 			continue

@@ -19,7 +19,7 @@ type muslKey struct {
 // last (reloc_all, do_relocs): those that the object defines too, in the scope
 // of all and without versions. All are bound at once, so that none is missed
 // later.
-func (s *sim) muslRelocate() {
+func (s *sim) muslRelocate(objects []*Map) {
 	maps := s.res.Maps
 	tables := make(map[*Map]SymbolTable, len(maps))
 	unknown := "" // an object whose symbols are not known
@@ -29,12 +29,15 @@ func (s *sim) muslRelocate() {
 			tables[m] = t
 			continue
 		}
+		unknown = m.Path
+		if !slices.Contains(objects, m) {
+			continue // that was said when it was relocated itself
+		}
 		p := Problem{Kind: SymbolsUnknown, Severity: Undecided, Object: m.Path, Message: err.Error()}
 		if d, ok := err.(elfx.Defect); ok { // the loader would read past the end of the file
 			p.Kind, p.Severity, p.Message = TruncatedLibrary, Error, d.Error()
 		}
 		s.problem(p)
-		unknown = m.Path
 	}
 	answers := map[muslKey]bool{}
 	has := func(k muslKey) bool {
@@ -45,7 +48,11 @@ func (s *sim) muslRelocate() {
 		}
 		return found
 	}
-	for _, m := range append(slices.Clone(maps[1:]), maps[0]) {
+	order := slices.Clone(objects)
+	if len(order) > 0 && order[0] == s.main {
+		order = append(order[1:], s.main)
+	}
+	for _, m := range order {
 		t := tables[m]
 		if t == nil || m == s.rtld { // which has all that it refers to
 			continue
@@ -134,11 +141,11 @@ func (s *sim) muslTypes(m *Map, t SymbolTable) {
 
 // muslRelr tells of packed relative relocations, which musl before 1.2.4 leaves
 // as they are without a word: the object starts with pointers that lead nowhere.
-func (s *sim) muslRelr() {
+func (s *sim) muslRelr(objects []*Map) {
 	if s.loader.Features.RelrApplied {
 		return
 	}
-	for _, m := range s.res.Maps {
+	for _, m := range objects {
 		if m.Object.ELF.Relr && m != s.rtld {
 			s.problem(Problem{Kind: RelrUnsupported, Severity: Latent, Object: m.Path, Requester: m.Path,
 				Message: "DT_RELR is ignored: its relocations are not applied"})

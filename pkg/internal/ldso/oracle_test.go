@@ -32,7 +32,7 @@ func starts(r *Result) bool {
 func paths(r *Result) string {
 	var out []string
 	for _, m := range r.Maps {
-		if m != r.Program {
+		if m != r.Program && m.Dlopen == "" { // what is opened later, no loader lists
 			out = append(out, m.Path)
 		}
 	}
