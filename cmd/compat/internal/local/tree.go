@@ -131,6 +131,9 @@ func reasonWords(o hostindex.Object) string {
 	if o.Injected {
 		words += ", injected"
 	}
+	if o.Dlopen != "" {
+		words += ", opened at run time"
+	}
 	return words
 }
 
