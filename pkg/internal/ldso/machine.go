@@ -37,6 +37,7 @@ type Machine struct {
 	alike   map[alike]*Object // see muslView
 	opened  map[string]opened
 	loaders map[rootfs.ID]*Loader
+	laid    []rootfs.ID       // in objects, see Lay
 	libcs   map[rootfs.ID]int // minor releases; 0 is unknown
 	cache   *Cache
 	cost    int64  // of looking at files, see Work
@@ -125,6 +126,16 @@ type opened struct {
 func (m *Machine) Lay(id rootfs.ID, o *Object, symbols SymbolTable) {
 	o.Known(symbols, nil, nil)
 	m.objects[id] = o
+	m.laid = append(m.laid, id)
+}
+
+// LayAll makes known here what was laid on a machine whose view is below this
+// one's.
+func (m *Machine) LayAll(below *Machine) {
+	for _, id := range below.laid {
+		m.objects[id] = below.objects[id]
+	}
+	m.laid = append(m.laid, below.laid...)
 }
 
 // LayLoader makes the loader with this ID known by its facts.

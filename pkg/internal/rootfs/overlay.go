@@ -32,10 +32,15 @@ type node struct {
 // overlayDev is the device number of overlaid files; no device has it.
 const overlayDev = ^uint64(0)
 
-// NewOverlay lays nothing yet over lower.
+// NewOverlay lays nothing yet over lower, to which nothing more may be added
+// where it is an overlay itself.
 func NewOverlay(lower FS) *Overlay {
 	tree, _ := lower.(*Tree)
-	return &Overlay{lower: lower, tree: tree, nodes: map[string]node{}, names: map[string][]string{}, files: map[ID]Info{}}
+	var ino uint64
+	if below, ok := lower.(*Overlay); ok {
+		ino = below.ino // what is laid on both is told apart
+	}
+	return &Overlay{ino: ino, lower: lower, tree: tree, nodes: map[string]node{}, names: map[string][]string{}, files: map[ID]Info{}}
 }
 
 // Add lays a regular file of the given mode and size at an absolute path and

@@ -22,13 +22,14 @@ const (
 )
 
 // Over gives a machine like m with the travelling objects of the spec laid
-// over its files. Nothing that m has read is shared. A spec that claims what
+// over its files. Nothing is shared that m has read, only what is laid on it. A spec that claims what
 // no file can hold, or too much of it, is an error that wraps
 // artifact.ErrInvalid.
 func Over(m *ldso.Machine, spec *artifact.Spec) (*ldso.Machine, error) {
 	l := &layer{spec: spec, o: rootfs.NewOverlay(m.FS), ids: make([]rootfs.ID, len(spec.Objects)), lines: map[string]string{}}
 	l.m = ldso.NewMachine(l.o, m.CPU, m.Kernel)
 	l.m.Facts, l.m.NoProc = m.Facts, m.NoProc
+	l.m.LayAll(m)
 	l.m.Config = m.Config // the machine's own, whatever the spec lays in its place
 	if len(spec.Programs) > maxPrograms {
 		return nil, fmt.Errorf("%w: %d programs, the limit is %d", artifact.ErrInvalid, len(spec.Programs), maxPrograms)
