@@ -1,8 +1,10 @@
 package hostindex
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/jsontext"
 	"github.com/compspec/compat/pkg/internal/ldso"
@@ -59,6 +62,10 @@ func Build(ctx context.Context, opts BuildOptions) (*Built, error) {
 		return &Built{Data: opts.Previous, Objects: b.previous.doc.objects, Directories: len(b.dirs), Unchanged: true}, nil
 	}
 	read, err := b.objects()
+	if opts.Previous != nil && errors.Is(err, artifact.ErrInvalid) { // one that is damaged is as good as none
+		opts.Previous = nil
+		return Build(ctx, opts)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +73,7 @@ func Build(ctx context.Context, opts BuildOptions) (*Built, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Built{Data: data, Objects: len(b.order), Read: read, Directories: len(b.dirs)}, nil
+	return &Built{Data: data, Objects: len(b.order), Read: read, Directories: len(b.dirs), Unchanged: bytes.Equal(data, opts.Previous)}, nil
 }
 
 func newBuilder(ctx context.Context, opts BuildOptions) (*builder, error) {
@@ -295,7 +302,7 @@ func compress(z Codec, texts [][]byte) ([]byte, error) {
 	wg.Wait()
 	for _, f := range frames {
 		if f.size > maxFrame {
-			return nil, fmt.Errorf("an index with %d bytes in one part is too large: include fewer directories, or leave out the symbols", f.size)
+			return nil, fmt.Errorf("%w: an index with %d bytes in one part: include fewer directories, or leave out the symbols", artifact.ErrInvalid, f.size)
 		}
 	}
 	return appendFrames(frames), nil
