@@ -118,6 +118,9 @@ func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, from
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		if host.stored != nil && host.stored.damage != nil {
+			return nil, fmt.Errorf("the index of %s: %w", host.name, host.stored.damage)
+		}
 		e := explainer{m: m, res: res, program: p, hints: hints, injected: from.injected}
 		findings := append(e.findings(), from.injected.unused(p, res)...)
 		prog := Program{Path: p, Verdict: decide(findings)}

@@ -136,7 +136,11 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 	case ldso.PreloadIgnored:
 		return fmt.Sprintf("%s, from %s, cannot be preloaded and is ignored", p.Name, p.Requester), "correct " + p.Requester
 	case ldso.LibraryMissing:
-		return fmt.Sprintf("%s, needed by %s, is not found", p.Name, p.Requester), e.libraryRemedy(p)
+		verb := "needed"
+		if p.Dlopen == p.Name {
+			verb = "opened"
+		}
+		return fmt.Sprintf("%s, %s by %s, is not found", p.Name, verb, p.Requester), e.libraryRemedy(p)
 	case ldso.NotIndexed:
 		return fmt.Sprintf("what is in %s is not known: it is not in the index", p.Object), "make the index with --include " + p.Object + ", or check on the machine itself"
 	case ldso.DlopenMissing:

@@ -34,8 +34,10 @@ func Live() (*Index, error) {
 	if _, err := m.FS.Lstat("/proc/self/exe"); err != nil {
 		m.NoProc = true
 	}
-	return &Index{m: m, name: "this machine"}, nil
+	return &Index{m: m, name: thisMachine}, nil
 }
+
+const thisMachine = "this machine"
 
 // Root gives the machine whose root is a directory: an unpacked image, a
 // mounted disk. Absolute links in it stay in it. Where it is of this machine's
@@ -101,7 +103,11 @@ func (x *Index) Find(ctx context.Context, args []string, opts CheckOptions) ([]s
 	for _, arg := range args {
 		paths, err := targets.Find(ctx, m, arg, opts.Env["PATH"])
 		if errors.Is(err, targets.ErrNotFound) {
-			err = fmt.Errorf("%w on %s: %w", artifact.ErrNotFound, x.name, err)
+			where := "on " + x.name + ": "
+			if x.name == thisMachine {
+				where = ""
+			}
+			err = fmt.Errorf("%w: %s%s", artifact.ErrNotFound, where, strings.TrimPrefix(err.Error(), targets.ErrNotFound.Error()+": "))
 		}
 		if err != nil {
 			return nil, err

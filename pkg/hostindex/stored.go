@@ -22,6 +22,7 @@ type stored struct {
 	objects map[int]*ldso.Object
 	symbols map[int][]symbols // by frame
 	pool    *Pool
+	damage  error // the first part that was asked for and cannot be read
 }
 
 // Decode reads a host index that Build made; name is what it is called in
@@ -179,6 +180,15 @@ func (s *stored) facts(id rootfs.ID) (*ldso.Object, error) {
 	return o, nil
 }
 
+// damaged remembers an error, which the simulated loader takes for one of the
+// machine's: what such an index says is no answer.
+func (s *stored) damaged(err error) error {
+	if s.damage == nil {
+		s.damage = err
+	}
+	return err
+}
+
 // load reads the objects of one frame.
 func (s *stored) load(i int) error {
 	first := i * s.doc.perFrame
@@ -198,7 +208,7 @@ func (s *stored) load(i int) error {
 		return objects, nil
 	})
 	if err != nil {
-		return err
+		return s.damaged(err)
 	}
 	for k, o := range objects {
 		own := *o // the pool's is shared, and where the symbols are is not
@@ -223,7 +233,7 @@ func (s *stored) table(i, k int, f *elfx.File) (ldso.SymbolTable, error) {
 			}
 			return out, err
 		}); err != nil {
-			return nil, err
+			return nil, s.damaged(err)
 		}
 		s.symbols[i] = lines
 	}

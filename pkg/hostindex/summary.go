@@ -82,7 +82,7 @@ func (x *Index) Summarize() (*Summary, error) {
 		}
 		s.Directories = append(s.Directories, sum)
 	}
-	return s, nil
+	return s, x.stored.damage
 }
 
 // Difference is one thing in which two machines differ.
@@ -119,11 +119,11 @@ func Diff(ctx context.Context, a, b *Index) ([]Difference, error) {
 	}
 	fa, err := a.stored.files(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the index of %s: %w", a.name, err)
 	}
 	fb, err := b.stored.files(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the index of %s: %w", b.name, err)
 	}
 	for _, dir := range union(fa, fb) {
 		if da, db := fa[dir], fb[dir]; da != nil && db != nil {
@@ -176,6 +176,9 @@ func (s *stored) files(ctx context.Context) (map[string]map[string]string, error
 				continue
 			}
 			o, err := s.facts(e.Info.ID)
+			if s.damage != nil {
+				return nil, s.damage
+			}
 			if err != nil {
 				names[e.Name] = "not known"
 				continue
