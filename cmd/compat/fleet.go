@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/cmd/compat/internal/page"
 	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/artifact/layout"
@@ -50,7 +51,9 @@ func (f *fetcher) indexData(ctx context.Context, arg, pull string) ([]byte, erro
 		return nil, fmt.Errorf("%w: %s is a directory, not a host index: --hosts takes directories of them", artifact.ErrInvalid, arg)
 	case err == nil:
 		return layout.ReadFile(arg, artifact.MaxSpecSize)
-	case !errors.Is(err, fs.ErrNotExist) && !strings.Contains(arg, ":"):
+	case !mayBeReference(arg) && errors.Is(err, fs.ErrNotExist):
+		return nil, noIndex(arg)
+	case !mayBeReference(arg):
 		return nil, err
 	}
 	o, done, err := f.open(f.cmd)
@@ -64,6 +67,16 @@ func (f *fetcher) indexData(ctx context.Context, arg, pull string) ([]byte, erro
 	}
 	warnNotKept(f.cmd, doc)
 	return doc.Data, nil
+}
+
+// mayBeReference reports whether a name that is no file has what a reference to
+// one artifact has: a tag or a digest.
+func mayBeReference(arg string) bool { return strings.ContainsAny(arg, ":@") }
+
+// noIndex is the error where a file of an index is not there.
+func noIndex(file string) error {
+	return exit.WithHint(fmt.Errorf("%w: %s", artifact.ErrNotFound, file),
+		"make an index with `compat host index --out FILE`, or name one by a reference with its tag")
 }
 
 // Targets implements local.Fleet. Each index is read when it is its turn.
@@ -130,7 +143,10 @@ func isLayout(dir string) bool {
 // in a directory that is no OCI layout. It is nil for anything else.
 func indexFiles(arg string) ([]string, error) {
 	info, err := os.Stat(arg)
-	if err != nil || isLayout(arg) {
+	switch isPath := arg == "" || strings.ContainsAny(arg[:1], "/.") || strings.HasSuffix(arg, "/"); {
+	case errors.Is(err, fs.ErrNotExist) && isPath && !mayBeReference(arg):
+		return nil, noIndex(arg) // no repository has such a name
+	case err != nil || isLayout(arg):
 		return nil, nil
 	}
 	if !info.IsDir() {

@@ -25,19 +25,24 @@ func TestHelpOfEachVerb(t *testing.T) {
 	for _, m := range verbLine.FindAllStringSubmatch(list, -1) {
 		verbs = append(verbs, m[1])
 	}
-	for _, want := range []string{"gen", "push", "pull", "attach", "discover", "check", "validate", "login", "logout", "version", "completion"} {
+	for _, want := range []string{"gen", "push", "pull", "attach", "discover", "check", "matrix", "host", "validate", "login", "logout", "version", "completion"} {
 		if !slices.Contains(verbs, want) {
 			t.Errorf("`compat --help` does not list %s:\n%s", want, top)
 		}
 	}
+	verbs = append(verbs, "host index", "host push", "host show", "host diff")
 	for _, verb := range verbs {
 		if verb == "help" {
 			continue
 		}
 		t.Run(verb, func(t *testing.T) {
 			u := newUser(t)
-			help := u.does("compat", verb, "--help")
-			if u.does("compat", "help", verb) != help || u.does("compat", verb, "-h") != help {
+			words := strings.Fields(verb)
+			with := func(before, after []string) string {
+				return u.does(slices.Concat([]string{"compat"}, before, words, after)...)
+			}
+			help := with(nil, []string{"--help"})
+			if with([]string{"help"}, nil) != help || with(nil, []string{"-h"}) != help {
 				t.Error("`compat help VERB`, --help and -h differ")
 			}
 			for _, want := range []string{"Usage:\n  compat " + verb, "Exit status: 0 ", "Examples:\n  compat " + verb} {

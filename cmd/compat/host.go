@@ -150,7 +150,7 @@ with --raw all of it, as JSON.` + exitStatuses,
 			}
 			s, err := x.Summarize()
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", arg, err)
 			}
 			return output.Render(cmd.OutOrStdout(), s, func(w io.Writer) error { return writeSummary(w, s) })
 		},

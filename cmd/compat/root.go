@@ -63,8 +63,11 @@ any OCI registry, and answers offline whether the program will start here.`,
 	root.InitDefaultCompletionCmd()
 	completion, _, _ := root.Find([]string{"completion"})
 	completeCompletion(completion)
-	for _, cmd := range append(root.Commands(), completion.Commands()...) {
+	for _, cmd := range root.Commands() {
 		usageArgs(cmd)
+		for _, below := range cmd.Commands() {
+			usageArgs(below)
+		}
 	}
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
@@ -22,7 +23,7 @@ An APP is a spec in a file, a reference to one or to an image that has one
 attached, or a program of this machine. --hosts takes host indexes: a repository
 (all its tags), a directory or an OCI layout of them, or files; it may be given
 several times. Machines that give the same answers for the same reasons are told
-as one class.
+as one class; what cannot be looked at is told, and counts as unknown.
 
 Before an upgrade of the operating system the question is the same: all APPs,
 and the index of one machine that has it.
@@ -119,7 +120,8 @@ func (m *matrix) spec(ctx context.Context, arg string, isRef bool) (*artifact.Sp
 			return decodeSpec(arg, data)
 		}
 		spec, err := artifact.Generate(ctx, artifact.GenerateOptions{Targets: []string{arg}, Env: environ(nil), NoSymbols: m.opts.NoSymbols, NoDigests: true})
-		if err == nil || exists(arg) {
+		isRef = strings.ContainsAny(arg, ":@") // a reference has a tag or a digest
+		if err == nil || exists(arg) || !isRef {
 			return spec, err
 		}
 	}

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/compspec/compat/cmd/compat/internal/exit"
@@ -82,10 +83,11 @@ func (t *target) complete(command string) error {
 	}
 	for _, in := range t.inject {
 		dir, libs, ok := strings.Cut(in, "=")
-		if !ok || !strings.HasPrefix(dir, "/") || libs == "" {
+		list := strings.Split(libs, ",")
+		if !ok || !strings.HasPrefix(dir, "/") || slices.Contains(list, "") {
 			return exit.UsageError(command, "--inject %q is not /DIR=LIB,...", in)
 		}
-		t.opts.Inject = append(t.opts.Inject, hostindex.Injection{Dir: dir, Libraries: strings.Split(libs, ",")})
+		t.opts.Inject = append(t.opts.Inject, hostindex.Injection{Dir: dir, Libraries: list})
 	}
 	return nil
 }

@@ -61,16 +61,20 @@ func newTree(s section) *node {
 			parent.children = append(parent.children, n)
 		}
 	}
+	lost := map[[2]string]*node{} // by requester and name: what was opened has two findings
 	for _, f := range s.findings {
 		n := byPath[f.Object]
+		key := [2]string{f.Requester, f.Name}
 		switch {
+		case f.Kind == "dlopen" && lost[key] != nil:
+			n = lost[key]
 		case notLoaded(f) && (n == nil || f.Object == f.Requester):
 			n = &node{text: f.Name + " => NOT FOUND", asked: path.Base(f.Requester)}
 			if f.Object != "" && f.Object != f.Requester {
 				n.text = f.Name + " => " + f.Object + " UNUSABLE"
 			}
 			parent := below(f.Requester)
-			parent.children = append(parent.children, n)
+			parent.children, lost[key] = append(parent.children, n), n
 		case n == nil:
 			n = below(f.Requester)
 		}
