@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/compspec/compat/pkg/artifact/remote/remotetest"
+	"github.com/compspec/compat/pkg/hostindex"
 )
 
 func TestMain(m *testing.M) {
@@ -37,12 +39,13 @@ func TestMain(m *testing.M) {
 //
 //	exits N CMD ARG...    run CMD, which must end with exit status N
 //	image REF PLATFORM... push an image, or an index of several platforms
+//	root DIR PROGRAM...   copy programs with their libraries and loader into a root
 //	tmpfs DIR SIZE        mount a file system of that size until the script ends
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		Setup:               setup,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "image": image, "tmpfs": tmpfs},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "image": image, "root": root, "tmpfs": tmpfs},
 		Condition:           condition,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -127,6 +130,29 @@ func image(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	_, err := pushImage(args[0], args[1:]...)
 	ts.Check(err)
+}
+
+// root makes a directory that is the root of a machine which has programs of
+// this one, and nothing else.
+func root(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: root DIR PROGRAM...")
+	}
+	host, err := hostindex.Live()
+	ts.Check(err)
+	for _, name := range args[1:] {
+		program, err := exec.LookPath(name)
+		ts.Check(err)
+		report, err := hostindex.CheckPrograms(context.Background(), []string{program}, host, hostindex.CheckOptions{NoSymbols: true})
+		ts.Check(err)
+		for _, o := range report.Objects {
+			data, err := os.ReadFile(o.Path)
+			ts.Check(err)
+			file := filepath.Join(ts.MkAbs(args[0]), o.Path)
+			ts.Check(os.MkdirAll(filepath.Dir(file), 0o777))
+			ts.Check(os.WriteFile(file, data, 0o777))
+		}
+	}
 }
 
 // tmpfs mounts a small file system, to be filled, in a directory that it makes.
