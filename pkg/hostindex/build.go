@@ -2,6 +2,7 @@ package hostindex
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -57,6 +58,10 @@ func Build(ctx context.Context, opts BuildOptions) (*Built, error) {
 		return &Built{Data: opts.Previous, Objects: b.previous.doc.objects, Directories: len(b.dirs), Unchanged: true}, nil
 	}
 	read, err := b.objects()
+	if errors.Is(err, errPrevious) {
+		opts.Previous = nil
+		return Build(ctx, opts)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +71,9 @@ func Build(ctx context.Context, opts BuildOptions) (*Built, error) {
 	}
 	return &Built{Data: data, Objects: len(b.order), Read: read, Directories: len(b.dirs)}, nil
 }
+
+// errPrevious says that the previous index is damaged.
+var errPrevious = errors.New("the previous index")
 
 func newBuilder(ctx context.Context, opts BuildOptions) (*builder, error) {
 	x, err := Live()
@@ -149,7 +157,7 @@ func (b *builder) objects() (read int, err error) {
 				p.tables, err = b.previous.lines(b.previous.tables, k)
 			}
 			if err != nil {
-				return 0, err
+				return 0, fmt.Errorf("%w: %w", errPrevious, err)
 			}
 			known[k] = p
 		}
@@ -287,10 +295,14 @@ func compress(z Codec, texts [][]byte) ([]byte, error) {
 		})
 	}
 	wg.Wait()
+	total, compressed := 0, 0
 	for _, f := range frames {
-		if f.size > maxFrame {
+		if total, compressed = total+f.size, compressed+len(f.data); f.size > maxFrame {
 			return nil, fmt.Errorf("an index with %d bytes in one part is too large: include fewer directories, or leave out the symbols", f.size)
 		}
+	}
+	if len(frames) > maxFrames || total > SizeLimit(compressed) {
+		return nil, fmt.Errorf("an index of %d bytes is too large: include fewer directories, or leave out the symbols", total)
 	}
 	return appendFrames(frames), nil
 }
