@@ -28,6 +28,8 @@ type sim struct {
 	byID       map[rootfs.ID]*Map
 	byName     map[string]*Map // names in use and SONAMEs; the first loaded wins
 	inScope    map[*Map]bool
+	scope      []*Map // where symbols are looked up
+	started    int    // how many of the scope were there at the start
 	subdirs    []string
 	allDirs    map[string]*searchDir
 	lists      int // of directories made so far
@@ -127,7 +129,7 @@ func (s *sim) linkGlibc() {
 	s.isa(s.res.Maps)
 	s.foreignLibc()
 	if s.req.Symbols && !s.incomplete && !s.gaveUp { // symbols of a missing library are missing too
-		s.relocate(s.res.Maps)
+		s.relocate(s.res.Maps, s.res.Maps)
 	}
 	s.dlopens()
 }
@@ -231,6 +233,9 @@ func (s *sim) mapObject(name string, by *Map, src Source) (*Map, *missing) {
 	if msg == "" {
 		msg = truncated(f.obj.ELF, anySegment)
 		killed = msg != ""
+	}
+	if msg == "" && s.opening != "" && f.obj.ELF.DTFlags1&elf.DF_1_NOOPEN != 0 {
+		msg = "shared object cannot be dlopen()ed"
 	}
 	if msg != "" {
 		return nil, &missing{path: f.path, msg: msg, fatal: true, killed: killed, tried: []Attempt{{Source: f.source, Owner: ownerPath(f.owner), Dir: f.path, Result: msg, Fatal: true}}}
