@@ -62,7 +62,7 @@ func Build(ctx context.Context, opts BuildOptions) (*Built, error) {
 		return &Built{Data: opts.Previous, Objects: b.previous.doc.objects, Directories: len(b.dirs), Unchanged: true}, nil
 	}
 	read, err := b.objects()
-	if opts.Previous != nil && errors.Is(err, artifact.ErrInvalid) { // one that is damaged is as good as none
+	if opts.Previous != nil && (errors.Is(err, errPrevious) || errors.Is(err, artifact.ErrInvalid)) { // one that is damaged is as good as none
 		opts.Previous = nil
 		return Build(ctx, opts)
 	}
@@ -75,6 +75,9 @@ func Build(ctx context.Context, opts BuildOptions) (*Built, error) {
 	}
 	return &Built{Data: data, Objects: len(b.order), Read: read, Directories: len(b.dirs), Unchanged: bytes.Equal(data, opts.Previous)}, nil
 }
+
+// errPrevious says that the previous index is damaged.
+var errPrevious = errors.New("the previous index")
 
 func newBuilder(ctx context.Context, opts BuildOptions) (*builder, error) {
 	x, err := Live()
@@ -156,7 +159,7 @@ func (b *builder) objects() (read int, err error) {
 				p.tables, err = b.previous.lines(b.previous.tables, k)
 			}
 			if err != nil {
-				return 0, err
+				return 0, fmt.Errorf("%w: %w", errPrevious, err)
 			}
 			known[k] = p
 		}
@@ -300,10 +303,14 @@ func compress(z Codec, texts [][]byte) ([]byte, error) {
 		})
 	}
 	wg.Wait()
+	total, compressed := 0, 0
 	for _, f := range frames {
-		if f.size > maxFrame {
+		if total, compressed = total+f.size, compressed+len(f.data); f.size > maxFrame {
 			return nil, fmt.Errorf("%w: an index with %d bytes in one part: include fewer directories, or leave out the symbols", artifact.ErrInvalid, f.size)
 		}
+	}
+	if len(frames) > maxFrames || total > SizeLimit(compressed) {
+		return nil, fmt.Errorf("%w: an index of %d bytes: include fewer directories, or leave out the symbols", artifact.ErrInvalid, total)
 	}
 	return appendFrames(frames), nil
 }

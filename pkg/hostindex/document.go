@@ -4,7 +4,9 @@ import (
 	"debug/elf"
 	"encoding/base64"
 	"fmt"
+	"path"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/compspec/compat/pkg/artifact"
@@ -133,7 +135,12 @@ func appendEntry(w *jsontext.Writer, e *rootfs.TreeEntry, object int) {
 func (d *document) read(b []byte) (objects, tables [][]byte, err error) {
 	r := &jsontext.Reader{B: b, Shared: true}
 	version := int64(0)
+	seen := map[string]bool{}
 	r.Object(func(key []byte) {
+		if r.Bad = r.Bad || seen[string(key)]; r.Bad {
+			return
+		}
+		seen[string(key)] = true
 		switch string(key) {
 		case "mediaType":
 			if t := r.Text(); t != artifact.MediaTypeHostIndex {
@@ -154,7 +161,7 @@ func (d *document) read(b []byte) (objects, tables [][]byte, err error) {
 		case "objectCount":
 			d.objects = int(r.Int())
 		case "directories":
-			d.dirs = jsontext.ReadList(r, d.readDir)
+			d.dirs = readDirs(r)
 		case "objects":
 			objects = jsontext.ReadList(r, skip)
 		case "symbolTables":
@@ -170,7 +177,7 @@ func (d *document) read(b []byte) (objects, tables [][]byte, err error) {
 	switch {
 	case version > schemaVersion:
 		return nil, nil, fmt.Errorf("%w: an index of schema version %d, and this compat reads version %d: a newer compat reads it", artifact.ErrInvalid, version, schemaVersion)
-	case r.Bad || version == 0 || d.perFrame < 1 || d.objects < 0 || d.host.cpu.Machine == 0:
+	case r.Bad || r.Peek() != 0 || r.Pos < len(b) || version == 0 || d.perFrame < 1 || d.perFrame > maxPerFrame || d.objects < 0 || d.objects > maxFiles || d.host.cpu.Machine == 0:
 		return nil, nil, fmt.Errorf("%w: not a host index, or a damaged one (at byte %d)", artifact.ErrInvalid, r.Pos)
 	}
 	return objects, tables, nil
@@ -212,16 +219,77 @@ func readCPU(r *jsontext.Reader, key []byte, c *ldso.CPU) {
 		c.ISA = uint32(r.Uint(32))
 	case "platform":
 		c.Platform = r.Text()
-	case "hwcaps":
+	case "hwcaps": // each is a directory in each directory that is searched
 		c.HWCaps = jsontext.ReadList(r, jsontext.ReadText)
-	case "legacy":
+		r.Bad = r.Bad || len(c.HWCaps) > maxHWCaps
+	case "legacy": // each set of them is
 		c.Legacy = jsontext.ReadList(r, jsontext.ReadText)
+		r.Bad = r.Bad || len(c.Legacy) > maxLegacy
 	default:
 		r.Bad = true
 	}
 }
 
-func (d *document) readDir(r *jsontext.Reader, dir *rootfs.TreeDir) {
+const (
+	maxPerFrame = 1 << 12 // objects
+	maxHWCaps   = 16
+	maxLegacy   = 4
+)
+
+// readDirs reads the directories. Each stands there once, by its canonical path,
+// and each name in it once.
+func readDirs(r *jsontext.Reader) []rootfs.TreeDir {
+	entries := 0
+	dirs := jsontext.ReadList(r, func(r *jsontext.Reader, d *rootfs.TreeDir) {
+		readDir(r, d)
+		entries += 1 + len(d.Entries)
+		r.Bad = r.Bad || entries > maxEntries || !path.IsAbs(d.Path) || path.Clean(d.Path) != d.Path || strings.Contains(d.Path, "\x00") ||
+			!distinct(d.Entries, func(e *rootfs.TreeEntry) string { return e.Name })
+	})
+	r.Bad = r.Bad || !distinct(dirs, func(d *rootfs.TreeDir) string { return d.Path })
+	return dirs
+}
+
+// distinct reports whether no two have the same name; sorted ones, as Build
+// writes them, need no table.
+func distinct[T any](list []T, name func(*T) string) bool {
+	i := 1
+	for i < len(list) && name(&list[i-1]) < name(&list[i]) {
+		i++
+	}
+	if i >= len(list) {
+		return true
+	}
+	seen := make(map[string]bool, len(list))
+	for i := range list {
+		n := name(&list[i])
+		if seen[n] {
+			return false
+		}
+		seen[n] = true
+	}
+	return true
+}
+
+// readDirectories reads the frame of directories, which is the same wherever it
+// stands: nothing around it changes what is in it.
+func readDirectories(text []byte) ([]rootfs.TreeDir, error) {
+	r := &jsontext.Reader{B: text, Shared: true}
+	word := func(want string) { r.Bad = string(r.Raw()) != want || r.Bad }
+	word("directories")
+	r.Take(':')
+	dirs := readDirs(r)
+	r.Take(',')
+	word("objects")
+	r.Take(':')
+	r.Take('[')
+	if r.Peek() != 0 || r.Bad || r.Pos < len(text) {
+		return nil, fmt.Errorf("%w: the directories of the index are damaged (at byte %d of them)", artifact.ErrInvalid, r.Pos)
+	}
+	return dirs, nil
+}
+
+func readDir(r *jsontext.Reader, dir *rootfs.TreeDir) {
 	n := 0
 	r.Object(func(key []byte) {
 		switch string(key) {
@@ -277,7 +345,7 @@ func readEntry(r *jsontext.Reader, e *rootfs.TreeEntry) {
 		}
 	})
 	e.Info.Mode = typ | mode
-	if e.Name == "" || e.Info.Size < 0 {
+	if e.Name == "" || e.Name == "." || e.Name == ".." || strings.ContainsAny(e.Name, "/\x00") || e.Info.Size < 0 || e.Read && !e.Info.IsRegular() {
 		r.Bad = true
 	}
 }

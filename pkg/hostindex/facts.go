@@ -272,10 +272,15 @@ func readVerneed(r *jsontext.Reader, n *elfx.VersionNeed) {
 			r.Bad = true
 		}
 	})
+	if len(weak) == 0 {
+		return
+	}
+	isWeak := make(map[string]bool, len(weak))
+	for _, w := range weak {
+		isWeak[w] = true
+	}
 	for i := range n.Versions {
-		for _, w := range weak {
-			n.Versions[i].Weak = n.Versions[i].Weak || w == n.Versions[i].Name
-		}
+		n.Versions[i].Weak = isWeak[n.Versions[i].Name]
 	}
 }
 

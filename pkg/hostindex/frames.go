@@ -17,12 +17,22 @@ const (
 	skippableMagic = 0x184d2a5e
 	seekableMagic  = 0x8f92eab1
 	frameMagic     = 0xfd2fb528
-	seekFooter     = 9         // number of frames, descriptor, magic
-	maxFrame       = 256 << 20 // bytes of one frame, decompressed
-	maxFrames      = 1 << 17
-	// MaxSize is how many bytes an index may have, decompressed.
-	MaxSize = 1 << 30
+	seekFooter     = 9 // number of frames, descriptor, magic
+	maxFrames      = 1 << 18
+
+	// What the parts of an index may have, decompressed. What is read into memory
+	// at once takes up to a dozen times as much there; symbols are searched where
+	// they lie.
+	maxHead    = 16 << 20
+	maxFrame   = 64 << 20 // any other frame
+	maxObjects = 256 << 20
+	maxSize    = 1 << 30 // all of it
 )
+
+// SizeLimit is how many bytes an index of so many compressed bytes may have: at
+// most 64 times as many, of which a real one has eight, so that a small document
+// costs little.
+func SizeLimit(compressed int) int { return int(min(maxSize, 16<<20+64*int64(compressed))) }
 
 // frame is where a frame lies, compressed, and how long its content is.
 type frame struct {
@@ -69,10 +79,10 @@ func splitFrames(b []byte) ([]frame, error) {
 		return nil, errNoSeekTable
 	}
 	frames := make([]frame, n)
-	rest, total := b[:len(b)-seekFooter-8*n-8], 0
+	rest, total, limit := b[:len(b)-seekFooter-8*n-8], 0, SizeLimit(len(b))
 	for i := range frames {
 		size, content := int(le.Uint32(table[8*i:])), int(le.Uint32(table[8*i+4:]))
-		if total += content; size > len(rest) || content > maxFrame || total > MaxSize {
+		if total += content; size > len(rest) || content > maxFrame || total > limit {
 			return nil, errNoSeekTable
 		}
 		frames[i], rest = frame{rest[:size:size], content}, rest[size:]
@@ -88,8 +98,8 @@ func splitFrames(b []byte) ([]frame, error) {
 type Codec interface {
 	// Compress gives one frame with b in it.
 	Compress(b []byte) []byte
-	// Decompress gives the content of all frames in b; size is a hint, in bytes.
-	// Its errors match artifact.ErrInvalid, and it takes no more than MaxSize.
+	// Decompress gives the content of all frames in b, which is of size bytes; 0:
+	// it is not known, and SizeLimit at most. Its errors match artifact.ErrInvalid.
 	Decompress(b []byte, size int) ([]byte, error)
 }
 

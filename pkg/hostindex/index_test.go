@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/compspec/compat/pkg/artifact"
@@ -13,9 +14,11 @@ import (
 	"github.com/compspec/compat/schemas"
 )
 
+var newCodec = sync.OnceValues(zstd.New)
+
 func codec(t testing.TB) Codec {
 	t.Helper()
-	z, err := zstd.New()
+	z, err := newCodec()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -165,6 +165,7 @@ func readLoader(r *jsontext.Reader) *ldso.Loader {
 			l.Patch, _ = strconv.Atoi(numbers[2])
 		case "systemDirs":
 			l.SystemDirs = jsontext.ReadList(r, jsontext.ReadText)
+			r.Bad = r.Bad || len(l.SystemDirs) > ldso.MaxSystemDirs
 		case "features":
 			l.Features = ldso.ParseFeatures(jsontext.ReadList(r, jsontext.ReadText))
 		default:

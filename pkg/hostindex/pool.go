@@ -2,6 +2,7 @@ package hostindex
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"sync"
 
 	"github.com/compspec/compat/pkg/internal/ldso"
@@ -9,43 +10,43 @@ import (
 )
 
 // Pool keeps the parts that indexes have in common, such as the libraries of
-// nodes that were installed alike. It may be used by several goroutines. A nil
-// one keeps nothing.
+// nodes that were installed alike. It may be used by several goroutines.
+//
+// An index may come from anybody. What is kept of a frame is therefore what that
+// frame says by itself, and whatever the rest of the document says of it is
+// held against it for each document.
 type Pool struct {
 	mu   sync.Mutex
-	dirs parts[*document]
+	dirs parts[[]rootfs.TreeDir]
 	objs parts[[]*ldso.Object]
 	tabs parts[[]symbols]
 }
 
-// parts are by the digest of their compressed form.
-type parts[T any] map[[sha256.Size]byte]T
+// parts are by the key of the frames that they are made of.
+type parts[T any] map[partKey]T
+
+type partKey [sha256.Size]byte
 
 // NewPool gives an empty one.
 func NewPool() *Pool {
-	return &Pool{dirs: parts[*document]{}, objs: parts[[]*ldso.Object]{}, tabs: parts[[]symbols]{}}
+	return &Pool{dirs: parts[[]rootfs.TreeDir]{}, objs: parts[[]*ldso.Object]{}, tabs: parts[[]symbols]{}}
 }
 
-func (p *Pool) objects() parts[[]*ldso.Object] {
-	if p == nil {
-		return nil
+// key is that of the frames' compressed form, and of what their lengths are said
+// to be.
+func key(frames ...frame) partKey {
+	h := sha256.New()
+	for _, f := range frames {
+		n := binary.LittleEndian.AppendUint64(nil, uint64(len(f.data)))
+		h.Write(binary.LittleEndian.AppendUint64(n, uint64(f.size)))
+		h.Write(f.data)
 	}
-	return p.objs
+	return partKey(h.Sum(nil))
 }
 
-func (p *Pool) tables() parts[[]symbols] {
-	if p == nil {
-		return nil
-	}
-	return p.tabs
-}
-
-// pooled is what the pool has of a frame, or what read makes of it.
-func pooled[T any](p *Pool, kept parts[T], f frame, read func() (T, error)) (T, error) {
-	if p == nil {
-		return read()
-	}
-	key := sha256.Sum256(f.data)
+// pooled is what the pool has under a key, or what read makes of the frames,
+// which must depend on nothing else.
+func pooled[T any](p *Pool, kept parts[T], key partKey, read func() (T, error)) (T, error) {
 	p.mu.Lock()
 	v, ok := kept[key]
 	p.mu.Unlock()
@@ -62,25 +63,4 @@ func pooled[T any](p *Pool, kept parts[T], f frame, read func() (T, error)) (T, 
 		kept[key] = v
 	}
 	return v, err
-}
-
-// document is the one whose directories are in a frame, or nil.
-func (p *Pool) document(f frame) *document {
-	if p == nil {
-		return nil
-	}
-	key := sha256.Sum256(f.data)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.dirs[key]
-}
-
-func (p *Pool) addDocument(f frame, d *document) {
-	if p != nil {
-		key := sha256.Sum256(f.data)
-		rootfs.NewTree(d.dirs).Prepare()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.dirs[key] = d
-	}
 }

@@ -21,13 +21,15 @@ type stored struct {
 	tail    frame
 	objects map[int]*ldso.Object
 	symbols map[int][]symbols // by frame
+	failed  map[int]error     // by frame of objects
+	badTabs map[int]error     // by frame of symbols
 	pool    *Pool
 	damage  error // the first part that was asked for and cannot be read
 }
 
 // Decode reads a host index that Build made; name is what it is called in
 // reports, "" for its own name. The bytes must not change as long as it is in
-// use. Errors match artifact.ErrInvalid.
+// use. pool may be nil. Errors match artifact.ErrInvalid.
 func Decode(z Codec, data []byte, name string, pool *Pool) (*Index, error) {
 	s, err := open(z, data, pool)
 	if err != nil {
@@ -47,7 +49,10 @@ func (s *stored) index(name string) *Index {
 }
 
 func open(z Codec, data []byte, pool *Pool) (*stored, error) {
-	s := &stored{z: z, objects: map[int]*ldso.Object{}, symbols: map[int][]symbols{}, pool: pool}
+	if pool == nil {
+		pool = NewPool()
+	}
+	s := &stored{z: z, objects: map[int]*ldso.Object{}, symbols: map[int][]symbols{}, failed: map[int]error{}, badTabs: map[int]error{}, pool: pool}
 	frames, err := splitFrames(data)
 	if err == nil && len(frames) >= 3 {
 		return s, s.seekable(frames)
@@ -110,23 +115,16 @@ func validateDocument(data []byte) error {
 
 // seekable reads the head, and remembers where the objects are.
 func (s *stored) seekable(frames []frame) error {
+	if frames[0].size > maxHead {
+		return fmt.Errorf("%w: the head of the index has %d bytes", artifact.ErrInvalid, frames[0].size)
+	}
 	head, err := frames[0].content(s.z)
 	if err != nil {
 		return err
 	}
 	s.tail = frames[len(frames)-1]
 	s.doc = &document{}
-	known := s.pool.document(frames[1])
-	var text []byte
-	if known == nil {
-		if text, err = frames[1].content(s.z); err != nil {
-			return err
-		}
-	} else {
-		text = []byte(`"directories":[],"objects":[`)
-	}
-	// The parts of one document: what follows are the objects, and the tail.
-	if _, _, err := s.doc.read(append(append(head, text...), "]}"...)); err != nil {
+	if _, _, err := s.doc.read(append(head, `"directories":[],"objects":[]}`...)); err != nil {
 		return err
 	}
 	n, between := (s.doc.objects+s.doc.perFrame-1)/s.doc.perFrame, frames[2:len(frames)-1]
@@ -140,10 +138,24 @@ func (s *stored) seekable(frames []frame) error {
 	if s.frames = between[:n]; s.doc.symbols {
 		s.tables = between[n+1:]
 	}
-	if known != nil {
-		s.doc.dirs = known.dirs
-	} else {
-		s.pool.addDocument(frames[1], s.doc)
+	size := 0
+	for _, f := range s.frames {
+		size += f.size
+	}
+	if size > maxObjects {
+		return fmt.Errorf("%w: the objects of the index have %d bytes", artifact.ErrInvalid, size)
+	}
+	s.doc.dirs, err = pooled(s.pool, s.pool.dirs, key(frames[1]), func() ([]rootfs.TreeDir, error) {
+		text, err := frames[1].content(s.z)
+		if err != nil {
+			return nil, err
+		}
+		dirs, err := readDirectories(text)
+		rootfs.NewTree(dirs).Prepare()
+		return dirs, err
+	})
+	if err != nil {
+		return err
 	}
 	return s.number()
 }
@@ -191,9 +203,12 @@ func (s *stored) damaged(err error) error {
 
 // load reads the objects of one frame.
 func (s *stored) load(i int) error {
+	if err := s.failed[i]; err != nil {
+		return err
+	}
 	first := i * s.doc.perFrame
-	objects, err := pooled(s.pool, s.pool.objects(), s.frames[i], func() ([]*ldso.Object, error) {
-		lines, err := s.lines(s.frames, i)
+	objects, err := pooled(s.pool, s.pool.objs, key(s.frames[i]), func() ([]*ldso.Object, error) {
+		lines, err := linesOf(s.z, s.frames[i])
 		if err != nil {
 			return nil, err
 		}
@@ -207,7 +222,10 @@ func (s *stored) load(i int) error {
 		}
 		return objects, nil
 	})
-	if err != nil {
+	if err == nil {
+		err = s.counted(i, len(objects))
+	}
+	if s.failed[i] = err; err != nil {
 		return s.damaged(err)
 	}
 	for k, o := range objects {
@@ -222,17 +240,25 @@ func (s *stored) load(i int) error {
 
 // table gives the symbols of the k'th object of a frame.
 func (s *stored) table(i, k int, f *elfx.File) (ldso.SymbolTable, error) {
+	if err := s.badTabs[i]; err != nil {
+		return nil, err
+	}
 	lines, ok := s.symbols[i]
 	if !ok {
 		var err error
-		if lines, err = pooled(s.pool, s.pool.tables(), s.tables[i], func() ([]symbols, error) {
-			lines, err := s.lines(s.tables, i)
+		// A table's versions are those of its object.
+		lines, err = pooled(s.pool, s.pool.tabs, key(s.frames[i], s.tables[i]), func() ([]symbols, error) {
+			lines, err := linesOf(s.z, s.tables[i])
 			out := make([]symbols, len(lines))
 			for k := range lines {
 				out[k].line = lines[k]
 			}
 			return out, err
-		}); err != nil {
+		})
+		if err == nil {
+			err = s.counted(i, len(lines))
+		}
+		if s.badTabs[i] = err; err != nil {
 			return nil, s.damaged(err)
 		}
 		s.symbols[i] = lines
@@ -250,16 +276,34 @@ type symbols struct {
 	err   error
 }
 
-// lines are the texts in one frame.
+// lines are the texts in the i'th of some frames.
 func (s *stored) lines(frames []frame, i int) ([][]byte, error) {
-	text, err := frames[i].content(s.z)
+	lines, err := linesOf(s.z, frames[i])
+	if err == nil {
+		err = s.counted(i, len(lines))
+	}
+	return lines, err
+}
+
+// counted holds the number of lines in the i'th frame to what the head says.
+func (s *stored) counted(i, n int) error {
+	if want := min(s.doc.perFrame, s.doc.objects-i*s.doc.perFrame); n != want {
+		return fmt.Errorf("%w: frame %d of the index has %d lines, not %d", artifact.ErrInvalid, i, n, want)
+	}
+	return nil
+}
+
+// linesOf are the texts in one frame.
+func linesOf(z Codec, f frame) ([][]byte, error) {
+	text, err := f.content(z)
 	if err != nil {
 		return nil, err
 	}
-	lines := bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
-	if want := min(s.doc.perFrame, s.doc.objects-i*s.doc.perFrame); len(lines) != want {
-		return nil, fmt.Errorf("%w: frame %d of the index has %d lines, not %d", artifact.ErrInvalid, i, len(lines), want)
+	text = bytes.TrimSuffix(text, []byte("\n"))
+	if n := bytes.Count(text, []byte("\n")); n >= maxPerFrame {
+		return nil, fmt.Errorf("%w: a frame of the index has %d lines", artifact.ErrInvalid, n+1)
 	}
+	lines := bytes.Split(text, []byte("\n"))
 	for k := range lines {
 		lines[k] = bytes.TrimSuffix(lines[k], []byte(","))
 	}

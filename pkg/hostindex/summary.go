@@ -48,6 +48,9 @@ type DirectorySummary struct {
 	Objects  int    `json:"objects"` // names of files whose facts are known
 }
 
+// maxLoaders is how many files are looked at that have the name of a loader.
+const maxLoaders = 1 << 10
+
 // Summarize says what is in an index. The error is ErrNotStored, or says that
 // the index is damaged.
 func (x *Index) Summarize() (*Summary, error) {
@@ -60,6 +63,7 @@ func (x *Index) Summarize() (*Summary, error) {
 	if text, err := rootfs.ReadFile(x.m.Config, "/etc/ld.so.preload", 1<<20); err == nil {
 		s.Preload = append(s.Preload, ldso.SplitPreload(string(text))...)
 	}
+	looked := 0
 	for i := range d.dirs {
 		dir := &d.dirs[i]
 		sum := DirectorySummary{Path: dir.Path, Complete: dir.Complete, Entries: len(dir.Entries)}
@@ -69,9 +73,10 @@ func (x *Index) Summarize() (*Summary, error) {
 				continue
 			}
 			sum.Objects++
-			if !isLoaderName(e.Name) {
+			if !isLoaderName(e.Name) || looked >= maxLoaders {
 				continue
 			}
+			looked++
 			o, errno := x.m.Open(path.Join(dir.Path, e.Name))
 			if errno != 0 {
 				continue

@@ -44,6 +44,7 @@ const (
 	confDir     = "/etc/ld.so.conf.d"
 	maxConfig   = 64 << 20
 	maxDirs     = 1 << 17
+	maxEntries  = 1 << 21
 	maxFiles    = 1 << 20
 	maxLinkedTo = 1 << 16
 )

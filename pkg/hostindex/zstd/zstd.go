@@ -4,7 +4,9 @@
 package zstd
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -15,7 +17,7 @@ import (
 // Codec implements hostindex.Codec. It may be used by several goroutines.
 type Codec struct {
 	enc *zstd.Encoder
-	dec *zstd.Decoder
+	dec *zstd.Decoder // takes no more than there is room for
 }
 
 // New gives a Codec.
@@ -24,7 +26,7 @@ func New() (*Codec, error) {
 	if err != nil {
 		return nil, err
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(hostindex.MaxSize), zstd.WithDecoderLowmem(true))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, err
 	}
@@ -38,12 +40,30 @@ func (c *Codec) Compress(b []byte) []byte { return c.enc.EncodeAll(b, nil) }
 // (klauspost/compress zstd, compressedBlockOverAlloc).
 const slack = 16
 
-// Decompress gives the content of all frames, for which size bytes are a hint.
-// Its error matches artifact.ErrInvalid.
-func (c *Codec) Decompress(b []byte, size int) ([]byte, error) {
-	out, err := c.dec.DecodeAll(b, make([]byte, 0, size+slack))
+// Decompress gives the content of all frames, of size bytes; 0: it is not
+// known. Its error matches artifact.ErrInvalid.
+func (c *Codec) Decompress(b []byte, size int) (out []byte, err error) {
+	if size > 0 {
+		out, err = c.dec.DecodeAll(b, make([]byte, 0, size+slack))
+	} else {
+		out, err = stream(b, hostindex.SizeLimit(len(b)))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: decompressing the index: %w", artifact.ErrInvalid, err)
 	}
 	return out, nil
+}
+
+// stream decompresses what is of no known size.
+func stream(b []byte, limit int) ([]byte, error) {
+	r, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	out, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	if err == nil && len(out) > limit {
+		err = fmt.Errorf("%d bytes hold more than %d", len(b), limit)
+	}
+	return out, err
 }

@@ -33,6 +33,7 @@ type Cache struct {
 	n      int
 	order  binary.ByteOrder
 	hwcaps []string // glibc-hwcaps names by index
+	looks  int64    // at entries of the names looked up, long ones counting for more
 }
 
 // Cache is the tree's cache, an empty one where there is none.
@@ -158,6 +159,7 @@ func (c *Cache) Lookup(name string, flags int32, l *Loader, cpu CPU) string {
 	best, bestRank := "", len(cpu.HWCaps)
 	for i := lo; i < c.n && cacheCompare(c.key(i), name) == 0; i++ {
 		e := c.Entry(i)
+		c.looks += 4 + int64(len(e.Name)+len(e.Path))/16
 		if e.Flags != 1 && e.Flags != flags || e.Path == "" {
 			continue
 		}

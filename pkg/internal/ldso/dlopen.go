@@ -60,6 +60,7 @@ func (s *sim) dlopens() {
 	if s.gaveUp || s.incomplete {
 		return
 	}
+	s.started = len(s.res.Maps)
 	for _, name := range s.req.Dlopen {
 		s.dlopen(wanted{[]string{name}, Error, ""}, s.main)
 	}
@@ -123,6 +124,9 @@ func (s *sim) mark() func() {
 
 // open loads one library, and what it needs, into the running program.
 func (s *sim) open(name string, by *Map) bool {
+	if name == "" { // the name that the program's own map has
+		return true
+	}
 	before, incomplete := len(s.res.Problems), s.incomplete
 	defer func() { s.incomplete = incomplete }()
 	if s.loader.Flavor == Musl {
@@ -145,8 +149,6 @@ func (s *sim) open(name string, by *Map) bool {
 	if s.inScope[m] {
 		return true
 	}
-	// A new object sees the program's scope first and then its own: here the one
-	// goes on into the other.
 	at := len(s.res.Maps)
 	s.incomplete = false
 	s.addScope(m)
@@ -156,9 +158,36 @@ func (s *sim) open(name string, by *Map) bool {
 	s.versions(fresh)
 	s.isa(fresh)
 	if s.req.Symbols && !incomplete && !s.incomplete && !s.gaveUp {
-		s.relocate(fresh)
+		s.relocate(fresh, s.localScope(m))
 	}
 	return !slices.ContainsFunc(s.res.Problems[before:], func(p Problem) bool { return p.Severity == Error || p.Severity == Undecided })
+}
+
+// localScope is where an object that was opened is relocated: in what was there
+// at the start, and then in itself and all that it needs. What was opened
+// otherwise is not seen: nobody says RTLD_GLOBAL here (dl-open.c,
+// dl_open_worker_begin; dl-deps.c).
+func (s *sim) localScope(m *Map) []*Map {
+	s.spend(int64(len(s.res.Bound) + len(s.res.Maps)))
+	needs := map[*Map][]*Map{}
+	for _, b := range s.res.Bound {
+		if b.To != nil {
+			needs[b.From] = append(needs[b.From], b.To)
+		}
+	}
+	scope := slices.Clone(s.res.Maps[:s.started])
+	seen := make(map[*Map]bool, len(scope))
+	for _, g := range scope {
+		seen[g] = true
+	}
+	for list := []*Map{m}; len(list) > 0; list = list[1:] {
+		if !seen[list[0]] {
+			seen[list[0]] = true
+			scope = append(scope, list[0])
+			list = append(list, needs[list[0]]...)
+		}
+	}
+	return scope
 }
 
 // execStack refuses what needs an executable stack where the process has none

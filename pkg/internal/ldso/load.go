@@ -28,6 +28,8 @@ type sim struct {
 	byID       map[rootfs.ID]*Map
 	byName     map[string]*Map // names in use and SONAMEs; the first loaded wins
 	inScope    map[*Map]bool
+	scope      []*Map // where symbols are looked up
+	started    int    // how many of the scope were there at the start
 	subdirs    []string
 	allDirs    map[string]*searchDir
 	lists      int // of directories made so far
@@ -127,7 +129,7 @@ func (s *sim) linkGlibc() {
 	s.isa(s.res.Maps)
 	s.foreignLibc()
 	if s.req.Symbols && !s.incomplete && !s.gaveUp { // symbols of a missing library are missing too
-		s.relocate(s.res.Maps)
+		s.relocate(s.res.Maps, s.res.Maps)
 	}
 	s.dlopens()
 }
@@ -232,6 +234,9 @@ func (s *sim) mapObject(name string, by *Map, src Source) (*Map, *missing) {
 		msg = truncated(f.obj.ELF, anySegment)
 		killed = msg != ""
 	}
+	if msg == "" && s.opening != "" && f.obj.ELF.DTFlags1&elf.DF_1_NOOPEN != 0 {
+		msg = "shared object cannot be dlopen()ed"
+	}
 	if msg != "" {
 		return nil, &missing{path: f.path, msg: msg, fatal: true, killed: killed, tried: []Attempt{{Source: f.source, Owner: ownerPath(f.owner), Dir: f.path, Result: msg, Fatal: true}}}
 	}
@@ -307,9 +312,11 @@ func (s *sim) needsFrom(at int) {
 			if !s.spend(16) {
 				break
 			}
-			dep, miss := s.need(n.Name, m)
+			dep, miss := s.need(n, m)
 			s.res.Bound = append(s.res.Bound, Bound{m, n, dep})
 			switch {
+			case miss != nil && miss.skipped:
+				s.problem(Problem{Kind: LibraryMissing, Severity: Latent, Requester: m.Path, Name: n.Name, Message: miss.msg})
 			case miss != nil:
 				s.unbound(n, m, miss)
 			case n.Kind == elfx.NeedNeeded:
@@ -331,13 +338,17 @@ func (s *sim) needsFrom(at int) {
 	}
 }
 
-func (s *sim) need(name string, by *Map) (*Map, *missing) {
+func (s *sim) need(n elfx.Need, by *Map) (*Map, *missing) {
+	name := n.Name
 	if name == "" { // the name that the program's own map has
 		return s.main, nil
 	}
+	if s.req.Secure && hasToken(name) { // dl-deps.c, expand_dst
+		return nil, &missing{msg: "DST not allowed in SUID/SGID programs", always: true}
+	}
 	expanded, ok := s.expand(name, by)
-	if !ok || expanded == "" {
-		return nil, &missing{msg: "empty dynamic string token substitution"}
+	if !ok || expanded == "" { // which only an auxiliary filter takes for an error
+		return nil, &missing{msg: "empty dynamic string token substitution", skipped: n.Kind != elfx.NeedAuxiliary, always: true}
 	}
 	m, miss := s.mapObject(expanded, by, "")
 	if miss == nil && m.Need == "" {
@@ -391,7 +402,7 @@ func (s *sim) move(dep, owner *Map) {
 }
 
 func (s *sim) unbound(n elfx.Need, by *Map, miss *missing) {
-	if n.Kind == elfx.NeedAuxiliary && !miss.killed {
+	if n.Kind == elfx.NeedAuxiliary && !miss.killed && !miss.always {
 		return // its absence is no error
 	}
 	p := Problem{

@@ -174,6 +174,9 @@ func (l *Loader) glibc(b []byte) {
 	}
 }
 
+// MaxSystemDirs is more than any loader has.
+const MaxSystemDirs = 64
+
 // systemDirs finds the longest run of absolute directories with a trailing
 // slash, each ended by a NUL: the loader's system_dirs (dl-load.c).
 func systemDirs(b []byte) []string {
@@ -183,7 +186,7 @@ func systemDirs(b []byte) []string {
 		if n < 0 {
 			break
 		}
-		if s := b[:n]; n > 2 && s[0] == '/' && s[n-1] == '/' {
+		if s := b[:n]; len(run) < MaxSystemDirs && n > 2 && s[0] == '/' && s[n-1] == '/' {
 			run = append(run, string(s))
 		} else {
 			run = nil

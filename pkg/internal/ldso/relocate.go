@@ -24,17 +24,18 @@ type answer struct {
 
 // relocate looks up every symbol that a relocation of one of the objects names
 // in the scope (dl-reloc.c, _dl_relocate_object; dl-lookup.c, _dl_lookup_symbol_x).
-func (s *sim) relocate(objects []*Map) {
-	tables := make([]SymbolTable, len(s.res.Maps))
+func (s *sim) relocate(objects, scope []*Map) {
+	s.scope = scope
+	tables := make([]SymbolTable, len(scope))
 	unknown := "" // an object whose symbols are not known
-	for i, m := range s.res.Maps {
+	for i, m := range scope {
 		t, err := s.m.Symbols(m.Object)
 		if err == nil {
 			tables[i] = t
 			continue
 		}
 		unknown = m.Path
-		if len(objects) < len(s.res.Maps) && !slices.Contains(objects, m) {
+		if len(objects) < len(scope) && !slices.Contains(objects, m) {
 			continue // that was said when it was relocated itself
 		}
 		p := Problem{Kind: SymbolsUnknown, Severity: Undecided, Object: m.Path, Message: err.Error()}
@@ -48,7 +49,7 @@ func (s *sim) relocate(objects []*Map) {
 		fresh[m] = true
 	}
 	answers := map[symKey]answer{}
-	for i, m := range s.res.Maps {
+	for i, m := range scope {
 		if tables[i] == nil || !fresh[m] {
 			continue
 		}
@@ -95,11 +96,11 @@ func (s *sim) lookup(key symKey, tables []SymbolTable) answer {
 		if i%16 == 0 && !s.spend(16*costSymbol) {
 			return answer{found: true} // given up: no problem of this one
 		}
-		if t == nil || key.copy && s.res.Maps[i] == s.main {
+		if t == nil || key.copy && s.scope[i] == s.main {
 			continue // a copy relocation skips the program's own copy
 		}
 		if m, ok := t.Lookup(q); ok {
-			return answer{true, m, s.res.Maps[i]}
+			return answer{true, m, s.scope[i]}
 		}
 	}
 	return answer{}

@@ -75,6 +75,8 @@ type missing struct {
 	msg        string // in glibc's words
 	fatal      bool   // a file was found and is defective
 	killed     bool   // by it the process ends with a signal
+	always     bool   // also where an auxiliary filter is meant
+	skipped    bool   // the loader goes on as if the need were not there
 	otherClass *Object
 	tried      []Attempt
 	unknown    bool   // the search went through what is not known

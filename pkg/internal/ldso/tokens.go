@@ -57,6 +57,17 @@ func (s *sim) expand(in string, m *Map) (out string, ok bool) {
 	return b.String(), true
 }
 
+// hasToken reports whether there is something for expand to replace (dl-load.c,
+// _dl_dst_count).
+func hasToken(s string) bool {
+	for i := range len(s) {
+		if s[i] == '$' && tokenLen(s[i+1:], "ORIGIN")+tokenLen(s[i+1:], "PLATFORM")+tokenLen(s[i+1:], "LIB") > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // tokenLen is the length of NAME or {NAME} at the start of s, 0 where it is
 // another name, or a longer one (dl-load.c, is_dst).
 func tokenLen(s, name string) int {

@@ -75,6 +75,9 @@ func (w *Work) keep(tried []Attempt) []Attempt {
 func (m *Machine) takeCost() int64 {
 	c := m.cost
 	m.cost = 0
+	if m.cache != nil {
+		c, m.cache.looks = c+m.cache.looks, 0
+	}
 	return c
 }
 

@@ -18,7 +18,8 @@ type Tree struct {
 }
 
 type treeData struct {
-	dirs map[string]*TreeDir
+	dirs  map[string]*TreeDir
+	steps int64
 }
 
 // TreeDir is a directory that was looked into.
@@ -62,6 +63,10 @@ func (t *Tree) In(wd string) *Tree { return &Tree{t.treeData, wd} }
 
 // Getwd implements FS.
 func (t *Tree) Getwd() string { return t.wd }
+
+// Steps is how many components of names were looked at so far, long paths
+// counting for more.
+func (t *Tree) Steps() int64 { return t.steps }
 
 // names makes the entries ready to be found by name.
 func (d *TreeDir) names() map[string]*TreeEntry {
@@ -112,6 +117,7 @@ func ReadID(id ID) (n int, ok bool) {
 type canonical struct{ *treeData }
 
 func (c canonical) Lstat(name string) (Info, error) {
+	c.steps += 1 + int64(len(name))/16
 	e, err := c.at(name)
 	if err != nil {
 		return Info{}, err
