@@ -2,6 +2,7 @@ package ldso
 
 import (
 	"debug/elf"
+	"encoding/binary"
 	"fmt"
 	"path"
 	"slices"
@@ -106,7 +107,48 @@ func (s *sim) checkEnv(script, arg string) {
 	}
 }
 
+// layouts are the classes that a kernel reads programs of a machine as, all of
+// them little-endian: it asks for e_machine and e_phentsize, and neither for the
+// class nor the byte order (fs/binfmt_elf.c, load_elf_phdrs).
+var layouts = map[elf.Machine]elf.Class{
+	elf.EM_X86_64: elf.ELFCLASS64, elf.EM_386: elf.ELFCLASS32, elf.EM_AARCH64: elf.ELFCLASS64, elf.EM_ARM: elf.ELFCLASS32,
+}
+
+// kernelView is a program as the kernel takes it: o itself, unless it says of
+// itself what it is not and its content is at hand.
+func (s *sim) kernelView(o *Object) *Object {
+	if c, ok := layouts[o.ELF.Machine]; ok && c == o.ELF.Class && o.ELF.Data == elf.ELFDATA2LSB {
+		return o
+	}
+	view := o
+	s.m.charged(func() {
+		f, err := s.m.FS.Open(o.Path)
+		if err != nil {
+			return
+		}
+		defer f.Close()
+		var head [20]byte
+		if _, err := f.ReadAt(head[:], 0); err != nil || f.Info().ID != o.Info.ID {
+			return
+		}
+		machine := elf.Machine(binary.LittleEndian.Uint16(head[18:]))
+		like := &elfx.File{Class: layouts[machine], Data: elf.ELFDATA2LSB, Machine: machine}
+		if like.Class == 0 || !s.m.CPU.runs(like) {
+			return
+		}
+		phentsize := uint16(56)
+		if like.Class == elf.ELFCLASS32 {
+			phentsize = 32
+		}
+		if v := s.m.openAs(o, like); v != nil && v.ELF.PhEntSize == phentsize {
+			view = v
+		}
+	})
+	return view
+}
+
 func (s *sim) execELF(name string, o *Object) bool {
+	o = s.kernelView(o)
 	f := o.ELF
 	s.prog = f
 	if real, _, err := rootfs.Resolve(s.m.FS, name); err == nil {

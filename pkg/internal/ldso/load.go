@@ -105,6 +105,10 @@ func (s *sim) link() {
 
 // linkGlibc is what glibc's does (rtld.c, dl_main).
 func (s *sim) linkGlibc() {
+	if s.prog.Dynamic == nil && !s.prog.IsLibrary() { // it reads through a null pointer (dl-reloc.c, _dl_relocate_object)
+		s.problem(Problem{Kind: BadProgram, Severity: Error, Object: s.main.Path, Message: "Segmentation fault: the program has an interpreter and no dynamic section"})
+		return
+	}
 	s.subdirs = s.loader.subdirs(s.m.CPU)
 	s.systemDirs = s.newList(s.loader.SystemDirs, s.main).dirs
 	msg := truncated(s.prog, elf.PF_W)

@@ -191,6 +191,8 @@ func (t *Tree) Open(name string) (File, error) {
 		return treeFile{info: rootInfo}, nil
 	case e.Errno != 0:
 		return nil, &fs.PathError{Op: "open", Path: name, Err: e.Errno}
+	case e.Info.Mode&syscall.S_IFMT == syscall.S_IFSOCK: // fs/inode.c, no_open
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENXIO}
 	case e.Info.IsRegular() && !e.Read || e.Info.Mode == 0:
 		return nil, &Outside{real}
 	}
