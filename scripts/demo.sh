@@ -48,3 +48,21 @@ status=0
 compat check future.json || status=$?
 echo "(exit status $status)"
 [ "$status" -eq 1 ]
+
+say "What would it be on other machines? An index says all that a check asks of a machine: this" \
+  "one's, and that of a root with nothing in it."
+run compat host index --name node1 --symbols --out node1.json.zst
+mkdir empty-root
+run compat host index --root empty-root --name bare1 --symbols --out bare1.json.zst
+run compat check compat.json --host node1.json.zst
+run compat host push hosts:node1 node1.json.zst
+run compat host push hosts:bare1 bare1.json.zst
+printf '\n$ compat matrix demo/%s:compat --hosts hosts\n' "$program"
+status=0
+compat matrix "demo/$program:compat" --hosts hosts || status=$?
+echo "(exit status $status)"
+[ "$status" -eq 1 ]
+status=0
+compat matrix "demo/$program:compat" --hosts hosts --format html --out matrix.html || status=$?
+[ "$status" -eq 1 ] && [ -s matrix.html ]
+say "The same as a page that needs nothing else: --format html --out matrix.html"

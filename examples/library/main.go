@@ -1,5 +1,6 @@
 // Command library states what programs need and checks this machine, with
-// compat as a library. It exits with 1 unless all of them will start.
+// compat as a library: the machine as it is, and by an index, as it would be
+// checked elsewhere. It exits with 1 unless all of them will start.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 
 	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/hostindex"
+	"github.com/compspec/compat/pkg/hostindex/zstd"
 )
 
 func main() {
@@ -38,6 +40,10 @@ func run(ctx context.Context, out io.Writer, programs []string) (ok bool, err er
 	if err != nil {
 		return false, fmt.Errorf("reading this machine: %w", err)
 	}
+	stored, err := throughIndex(ctx)
+	if err != nil {
+		return false, fmt.Errorf("indexing this machine: %w", err)
+	}
 	ok = true
 	for _, name := range programs {
 		spec, err := artifact.Generate(ctx, artifact.GenerateOptions{Targets: []string{name}, Env: env})
@@ -50,8 +56,27 @@ func run(ctx context.Context, out io.Writer, programs []string) (ok bool, err er
 		}
 		render(out, spec, report)
 		ok = ok && report.Verdict == hostindex.Compatible
+		// The index has no symbols: it decides libraries and versions.
+		if report, err = hostindex.Check(ctx, spec, stored, hostindex.CheckOptions{NoSymbols: true}); err != nil {
+			return false, fmt.Errorf("checking %s by the index: %w", name, err)
+		}
+		fmt.Fprintf(out, "  by the index of %s: %s\n", report.Host.Name, report.Verdict)
 	}
 	return ok, nil
+}
+
+// throughIndex writes this machine down and reads that again. The bytes are
+// what `compat host index` writes; they say the same on any other machine.
+func throughIndex(ctx context.Context) (*hostindex.Index, error) {
+	z, err := zstd.New()
+	if err != nil {
+		return nil, err
+	}
+	built, err := hostindex.Build(ctx, hostindex.BuildOptions{Codec: z, Name: "node1"})
+	if err != nil {
+		return nil, err
+	}
+	return hostindex.Decode(z, built.Data, "", nil)
 }
 
 func render(out io.Writer, spec *artifact.Spec, report *hostindex.Report) {

@@ -18,7 +18,7 @@ func TestRun(t *testing.T) {
 	if err != nil || !ok {
 		t.Fatalf("%v, %v\n%s", ok, err, out.String())
 	}
-	if text := out.String(); !strings.HasPrefix(text, "ls: compatible\n  asks for ") || !strings.Contains(text, " libc.so.6 GLIBC_") {
+	if text := out.String(); !strings.HasPrefix(text, "ls: compatible\n  asks for ") || !strings.Contains(text, " libc.so.6 GLIBC_") || !strings.HasSuffix(text, "  by the index of node1: compatible\n") {
 		t.Errorf("got %s", text)
 	}
 }
