@@ -608,7 +608,7 @@ func TestIndexWithWindingLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	r, err := CheckPrograms(context.Background(), []string{"/usr/bin/app"}, x, WithSteps(CheckOptions{}, 1<<24))
+	r, err := CheckPrograms(context.Background(), []string{"/usr/bin/app"}, x, WithSteps(CheckOptions{}, 1<<22))
 	if err != nil {
 		t.Fatal(err)
 	}
