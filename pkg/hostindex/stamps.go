@@ -3,6 +3,7 @@ package hostindex
 import (
 	"maps"
 	"slices"
+	"syscall"
 
 	"github.com/compspec/compat/pkg/internal/jsontext"
 	"github.com/compspec/compat/pkg/internal/rootfs"
@@ -121,7 +122,14 @@ func (b *builder) sparseChanged() bool {
 		for j := range old.Entries {
 			e := &old.Entries[j]
 			k, ok := d.byName[e.Name]
-			if !ok || d.entries[k].file == nil && !sameEntry(&d.entries[k].TreeEntry, e) {
+			if !ok {
+				return true
+			}
+			now := d.entries[k].TreeEntry
+			if now.Data == nil { // of links and the like the index has the type, see finish
+				now.Info.Mode, now.Info.Size = now.Info.Mode&syscall.S_IFMT, 0
+			}
+			if d.entries[k].file == nil && !sameEntry(&now, e) {
 				return true
 			}
 		}

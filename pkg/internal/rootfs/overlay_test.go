@@ -267,3 +267,19 @@ func TestOverlayOfThousands(t *testing.T) {
 		t.Errorf("took %v", d)
 	}
 }
+
+// What is laid below and what is laid above are different files.
+func TestOverlayOverAnOverlay(t *testing.T) {
+	lower := NewOverlay(host(t, t.TempDir()))
+	a := lower.Add("/opt/a", 0o755, 1)
+	upper := NewOverlay(lower)
+	b := upper.Add("/opt/b", 0o755, 2)
+	for name, want := range map[string]ID{"/opt/a": a, "/opt/b": b} {
+		if info, err := upper.Stat(name); err != nil || info.ID != want {
+			t.Errorf("%s: %+v, %v; want ID %v", name, info, err, want)
+		}
+	}
+	if a == b {
+		t.Errorf("both are %v", a)
+	}
+}
