@@ -4,11 +4,13 @@ package compare
 
 import (
 	"bytes"
+	"context"
 	"debug/elf"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // tool is a way to ask whether a program will start. None runs the program,
@@ -58,6 +60,10 @@ func (t tool) absent() string {
 	return ""
 }
 
+// patience is how long a tool may take for one program: lddtree never ends on
+// some.
+const patience = 20 * time.Second
+
 // ask gives the tool's answers about programs, together in one process.
 func (t tool) ask(dir string, env map[string]string, now bool, programs ...string) (string, error) {
 	if t.command == nil {
@@ -73,7 +79,13 @@ func (t tool) ask(dir string, env map[string]string, now bool, programs ...strin
 	if now && t.now != "" {
 		args = append(args, t.now)
 	}
-	cmd := exec.Command(t.command[0], append(args, programs...)...)
+	limit := patience
+	if len(programs) > 1 {
+		limit = 10 * time.Minute
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, t.command[0], append(args, programs...)...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "LC_ALL=C")
 	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)

@@ -228,7 +228,7 @@ func (s *sim) openPath(name string, list []*searchDir, src Source, owner *Map, t
 				}
 			}
 			here = here || d.status[i] != dirMissing
-			if c.obj != nil || c.errno != syscall.ENOENT && d.status[i] != dirMissing {
+			if c.obj != nil || c.outside || c.errno != syscall.ENOENT && d.status[i] != dirMissing {
 				t.note(src, owner, p, c) // something is there, yet passed over
 				noted = true
 			}
