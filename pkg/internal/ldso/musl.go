@@ -37,6 +37,10 @@ func (s *sim) linkMusl() {
 	if s.req.Symbols && !s.incomplete && !s.gaveUp {
 		s.muslRelocate()
 	}
+	for _, n := range s.req.Dlopen { // better no answer than a yes
+		s.problem(Problem{Kind: DlopenMissing, Severity: Undecided, Object: s.main.Path, Requester: s.main.Path, Name: n, Dlopen: n,
+			Message: "whether musl can open " + n + " is not simulated"})
+	}
 }
 
 // muslPreload maps LD_PRELOAD (load_preload). What can't be had is passed over
