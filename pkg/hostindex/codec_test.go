@@ -1,6 +1,7 @@
 package hostindex
 
 import (
+	"bytes"
 	"debug/elf"
 	"math/rand/v2"
 	"os"
@@ -8,10 +9,12 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/ldso"
+	"github.com/compspec/compat/pkg/internal/loadertest"
 	"github.com/compspec/compat/pkg/internal/rootfs"
 )
 
@@ -206,4 +209,67 @@ func sameSymbols(t *testing.T, path string, got ldso.SymbolTable, want *elfx.Sym
 		*names = append(*names, defined[i].Name)
 	}
 	return queries
+}
+
+// memFile is an open file in memory.
+type memFile struct {
+	*bytes.Reader
+	info rootfs.Info
+}
+
+func (f memFile) Close() error      { return nil }
+func (f memFile) Info() rootfs.Info { return f.info }
+
+// Files that are damaged: what is wrong with them is written and read back too.
+func TestDamagedFactsRoundTrip(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	compared := 0
+	for _, p := range []string{loadertest.Loader, "/usr/bin/env", "/lib/x86_64-linux-gnu/libm.so.6"} {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			continue
+		}
+		whole, err := elfx.Read(bytes.NewReader(b), int64(len(b)))
+		if err != nil || whole.Dynamic == nil {
+			t.Fatalf("%s: %v", p, err)
+		}
+		for range 700 {
+			c := slices.Clone(b)
+			for range 1 + random.IntN(4) {
+				at := random.IntN(min(len(c), 64+56*int(whole.PhNum)))
+				switch random.IntN(3) {
+				case 0:
+					at = random.IntN(min(len(c), 64<<10))
+				case 1:
+					at = int(whole.Dynamic.Offset) + random.IntN(int(whole.Dynamic.FileSize))
+				}
+				c[at] = byte(random.Uint32())
+			}
+			f := memFile{bytes.NewReader(c), rootfs.Info{Size: int64(len(c)), Mode: syscall.S_IFREG | 0o755}}
+			line, table, e := describe(f, true)
+			if e == nil {
+				continue
+			}
+			compared++
+			o, ok := parseObject(line)
+			if !ok {
+				t.Fatalf("%s: not read back: %.300s", p, line)
+			}
+			if got, want := asRead(o.ELF), asRead(e); !reflect.DeepEqual(got, want) {
+				for i := range reflect.TypeOf(got).NumField() {
+					if field := reflect.TypeOf(got).Field(i); field.IsExported() && !reflect.DeepEqual(reflect.ValueOf(got).Field(i).Interface(), reflect.ValueOf(want).Field(i).Interface()) {
+						t.Errorf("%s: %s: read back %.400v\nwas %.400v", p, field.Name, reflect.ValueOf(got).Field(i), reflect.ValueOf(want).Field(i))
+					}
+				}
+			}
+			_, errWant := elfx.ReadSymbols(f, e)
+			if _, err := parseTable(table, o.ELF); (err == nil) != (errWant == nil) && string(table) != string(noTable) {
+				t.Errorf("%s: symbols %v, were %v", p, err, errWant)
+			}
+			if t.Failed() {
+				return
+			}
+		}
+	}
+	t.Logf("%d damaged files", compared)
 }
