@@ -23,7 +23,7 @@ var tables = []table{
 		9:  {types: typeObject, additional: 2, props: []property{{"hwcaps", 8}, {"isa", 6}, {"known", 7}, {"legacy", 8}, {"machine", 6}, {"platform", 5}}, required: []string{"machine", "known"}},
 		10: {types: typeObject, additional: 2, props: []property{{"architecture", 5}, {"cpu", 9}, {"kernel", 5}, {"name", 5}, {"os", 5}, {"pageSize", 6}, {"proc", 7}}, required: []string{"name", "architecture", "pageSize", "proc", "cpu"}},
 		11: {types: typeInteger, minimum: &decimal{digits: "1", exp: 1}},
-		12: {types: typeObject, additional: 2, props: []property{{"complete", 7}, {"entries", 18}, {"names", 6}, {"path", 13}}, required: []string{"path", "complete", "names", "entries"}},
+		12: {types: typeObject, additional: 2, props: []property{{"complete", 7}, {"entries", 18}, {"path", 13}}, required: []string{"path", "complete", "entries"}},
 		13: {types: typeString, pattern: &pattern{source: "^/", atoms: []atom{{set: [2]uint64{0x800000000000, 0x0}, min: 1, max: 1}}, open: true}},
 		14: {types: typeObject, additional: 2, props: []property{{"absent", 7}, {"data", 5}, {"errno", 6}, {"gid", 6}, {"link", 5}, {"mode", 17}, {"name", 15}, {"object", 6}, {"size", 6}, {"type", 16}, {"uid", 6}}, required: []string{"name"}},
 		15: {types: typeString, length: &span{min: 1, max: 2147483647}},

@@ -1,6 +1,7 @@
 package hostindex
 
 import (
+	"bytes"
 	"debug/elf"
 	"encoding/base64"
 	"fmt"
@@ -80,7 +81,6 @@ func appendDirs(w *jsontext.Writer, d *document) {
 		w.Raw("{")
 		w.Text("path", dir.Path)
 		w.Bool("complete", dir.Complete)
-		w.Int("names", int64(len(dir.Entries)))
 		w.Raw(`,"entries":[`)
 		for j := range dir.Entries {
 			if j > 0 {
@@ -290,21 +290,25 @@ func readDirectories(text []byte) ([]rootfs.TreeDir, error) {
 }
 
 func readDir(r *jsontext.Reader, dir *rootfs.TreeDir) {
-	n := 0
 	r.Object(func(key []byte) {
 		switch string(key) {
 		case "path":
 			dir.Path = r.Text()
-		case "names":
-			n = int(r.Uint(31))
 		case "complete":
 			dir.Complete = r.Bool()
 		case "entries":
-			dir.Entries = jsontext.ReadListOf(r, min(n, (len(r.B)-r.Pos)/16), readEntry)
+			dir.Entries = jsontext.ReadListOf(r, entriesAhead(r), readEntry)
 		default:
 			r.Bad = true
 		}
 	})
+}
+
+// entriesAhead is how many entries a directory has that stands on one line, as
+// appendDirs writes it: a guess, to make room for them at once.
+func entriesAhead(r *jsontext.Reader) int {
+	line, _, _ := bytes.Cut(r.B[r.Pos:], []byte("\n"))
+	return bytes.Count(line, []byte(`{"name":`))
 }
 
 // readEntry reads one entry. The number of its object is in the ID.

@@ -115,6 +115,9 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 	case ldso.ProgramMissing:
 		return fmt.Sprintf("%s cannot be opened: %s", p.Object, p.Message), "name a program that is on this machine"
 	case ldso.NotExecutable:
+		if p.Severity == ldso.Undecided {
+			return p.Object + " may be executed and not be read: what it needs is not known", "check it as a user who may read it"
+		}
 		return fmt.Sprintf("%s is not an executable file", p.Object), "chmod +x " + p.Object
 	case ldso.BadProgram:
 		return fmt.Sprintf("%s is no program that the kernel accepts: %s", p.Object, p.Message), "copy or build it again: the file is damaged or of another kind"

@@ -108,27 +108,35 @@ func appendDynamic(w *jsontext.Writer, f *elfx.File) {
 	w.OptBool("relr", f.Relr)
 	w.OptBool("textrel", f.TextRel)
 	w.OptBool("versym", f.Versym)
-	jsontext.OptList(w, "verneed", f.VersNeeded, func(w *jsontext.Writer, n *elfx.VersionNeed) {
-		w.Raw("{")
-		w.Text("file", n.File)
-		jsontext.List(w, "versions", n.Versions, func(w *jsontext.Writer, v *elfx.NeededVersion) { w.Quote(v.Name) })
-		var weak []string
-		for _, v := range n.Versions {
-			if v.Weak {
-				weak = append(weak, v.Name)
-			}
-		}
-		jsontext.OptList(w, "weak", weak, jsontext.String)
-		w.Raw("}")
-	})
-	jsontext.OptList(w, "verdef", f.VersDef, func(w *jsontext.Writer, d *elfx.VersionDef) {
-		w.Raw("{")
-		w.Text("name", d.Name)
-		w.Uint("index", uint64(d.Index))
-		w.OptBool("base", d.Base)
-		w.Raw("}")
-	})
+	if f.Verneed {
+		jsontext.List(w, "verneed", append([]elfx.VersionNeed{}, f.VersNeeded...), appendVerneed)
+	}
+	if f.Verdef {
+		jsontext.List(w, "verdef", append([]elfx.VersionDef{}, f.VersDef...), appendVerdef)
+	}
 	jsontext.OptList(w, "defects", f.Defects, func(w *jsontext.Writer, d *elfx.Defect) { w.Quote(d.Error()) })
+}
+
+func appendVerneed(w *jsontext.Writer, n *elfx.VersionNeed) {
+	w.Raw("{")
+	w.Text("file", n.File)
+	jsontext.List(w, "versions", append([]elfx.NeededVersion{}, n.Versions...), func(w *jsontext.Writer, v *elfx.NeededVersion) { w.Quote(v.Name) })
+	var weak []string
+	for _, v := range n.Versions {
+		if v.Weak {
+			weak = append(weak, v.Name)
+		}
+	}
+	jsontext.OptList(w, "weak", weak, jsontext.String)
+	w.Raw("}")
+}
+
+func appendVerdef(w *jsontext.Writer, d *elfx.VersionDef) {
+	w.Raw("{")
+	w.Text("name", d.Name)
+	w.Uint("index", uint64(d.Index))
+	w.OptBool("base", d.Base)
+	w.Raw("}")
 }
 
 // readELF reads what appendELF wrote; the size of the file stands elsewhere.

@@ -33,6 +33,8 @@ func describe(f rootfs.File, symbols bool) (line, table []byte, e *elfx.File) {
 		w.Raw("}")
 	case err != nil:
 		return unread(err.Error()), noTable, nil
+	case !hashed(e):
+		return unread("a version's hash is not that of its name"), noTable, nil
 	default:
 		w.Raw("{")
 		w.Int("size", f.Info().Size)
@@ -47,6 +49,24 @@ func describe(f rootfs.File, symbols bool) (line, table []byte, e *elfx.File) {
 		return w.B, noTable, e
 	}
 	return w.B, describeSymbols(f, e), e
+}
+
+// hashed reports whether versions have the hashes of their names, which an index
+// does not keep: no linker writes another.
+func hashed(f *elfx.File) bool {
+	for _, d := range f.VersDef {
+		if d.Hash != elfx.Hash(d.Name) {
+			return false
+		}
+	}
+	for _, n := range f.VersNeeded {
+		for _, v := range n.Versions {
+			if v.Hash != elfx.Hash(v.Name) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // noTable stands for symbols that are not known, or of a file that has none.

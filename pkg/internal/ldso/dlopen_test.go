@@ -176,3 +176,13 @@ func shortly(r *Result) string {
 	}
 	return b.String()
 }
+
+// Of musl it is not known what can be opened, and never said that all can.
+func TestDlopenMusl(t *testing.T) {
+	loadertest.Require(t, "bash", "gcc", "ld", loadertest.MuslLoader)
+	rule := muslRule(t, `lib lib/liba.so 1; app -Llib -la -Wl,-rpath,'$ORIGIN/lib'`, nil)
+	r := liveMachine(t, rule.Dir).Start(Request{Program: rule.Program, Symbols: true, Dlopen: []string{"liba.so"}})
+	if r.OK() || len(r.Problems) != 1 || r.Problems[0].Severity != Undecided {
+		t.Errorf("%s", shortly(r))
+	}
+}

@@ -61,6 +61,11 @@ func (s *sim) exec(program string) bool {
 			if s.outside(name) {
 				return false
 			}
+			if info, err := s.m.FS.Stat(name); errno == syscall.EACCES && err == nil && info.IsRegular() && info.Mode&0o011 != 0 {
+				// execve asks for no permission to read, and a look at the file does.
+				s.problem(Problem{Kind: NotExecutable, Severity: Undecided, Object: name, Message: "Permission denied"})
+				return false
+			}
 			p := Problem{Kind: ProgramMissing, Severity: Error, Object: name, Message: glibcError(errno)}
 			if depth > 0 {
 				p.Kind, p.Name, p.Requester = BadScript, name, program
