@@ -124,7 +124,7 @@ func (s *sim) mark() func() {
 
 // open loads one library, and what it needs, into the running program.
 func (s *sim) open(name string, by *Map) bool {
-	if name == "" { // the name that the program's own map has
+	if name == "" && s.loader.Flavor == Glibc { // the name that the program's own map has
 		return true
 	}
 	before, incomplete := len(s.res.Problems), s.incomplete
