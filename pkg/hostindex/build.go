@@ -262,6 +262,16 @@ func (b *builder) encode() ([]byte, error) {
 	dirs.Raw(`"objects":[` + "\n")
 	texts := [][]byte{head.B, dirs.B}
 	texts = append(texts, b.inFrames(d.perFrame, func(f *file) []byte { return f.line })...)
+	entries, objects := len(d.dirs), 0
+	for i := range d.dirs {
+		entries += len(d.dirs[i].Entries)
+	}
+	for _, t := range texts[2:] {
+		objects += len(t)
+	}
+	if entries > maxEntries || len(head.B) > maxHead || objects > maxObjects { // which nobody would read
+		return nil, fmt.Errorf("%w: an index of %d names, and %d bytes of facts, is too large: include fewer directories", artifact.ErrInvalid, entries, objects)
+	}
 	if d.symbols {
 		texts = append(texts, []byte(tablesFollow))
 		texts = append(texts, b.inFrames(d.perFrame, func(f *file) []byte { return f.table })...)

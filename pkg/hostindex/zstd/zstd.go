@@ -56,7 +56,7 @@ func (c *Codec) Decompress(b []byte, size int) (out []byte, err error) {
 
 // stream decompresses what is of no known size.
 func stream(b []byte, limit int) ([]byte, error) {
-	r, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
+	r, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, err
 	}
