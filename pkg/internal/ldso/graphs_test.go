@@ -174,7 +174,7 @@ func compareStart(c loadertest.Case, r *Result, o loadertest.Outcome) (kind, dif
 	if starts(r) != o.Loaded() {
 		return kind, fmt.Sprintf("predicted %t, the loader %t", starts(r), o.Loaded())
 	}
-	var preloads, versions, copies, errors []string
+	var preloads, versions, copies []string
 	for _, p := range r.Problems {
 		msg := path.Replace(p.Message)
 		switch {
@@ -188,8 +188,6 @@ func compareStart(c loadertest.Case, r *Result, o loadertest.Outcome) (kind, dif
 			versions = append(versions, msg)
 		case p.Kind == CopySize:
 			copies = append(copies, msg)
-		case p.Severity == Error:
-			errors = append(errors, string(p.Kind))
 		}
 	}
 	if !slices.Equal(preloads, said.preloads) {
