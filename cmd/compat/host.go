@@ -10,7 +10,6 @@ import (
 	"github.com/compspec/compat/cmd/compat/internal/cli"
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
-	"github.com/compspec/compat/pkg/artifact/remote"
 )
 
 // defaultIndex is the file that the host verbs write and read by default.
@@ -98,23 +97,7 @@ made on the way, to REF, as compat push does with specs.` + exitStatuses,
 			if len(args) == 2 && index.any() {
 				return exit.UsageError(cmd.CommandPath(), "--root, --include, --symbols and --name go with an index that is made, not with FILE")
 			}
-			c, err := f.load(cmd.Context(), cmd.CommandPath(), indexDocument{&index}, append(args, "")[1])
-			if err != nil {
-				return err
-			}
-			o, done, err := f.open(cmd)
-			if err != nil {
-				return err
-			}
-			pushed, err := remote.Push(cmd.Context(), o, args[0], c, f.push)
-			done()
-			if err != nil {
-				return err
-			}
-			if err := f.export(pushed); err != nil {
-				return err
-			}
-			return f.output.Render(cmd.OutOrStdout(), pushed, func(w io.Writer) error { return writePushed(w, pushed) })
+			return f.run(cmd, indexDocument{&index}, args[0], append(args, "")[1])
 		},
 	}
 	f.add(cmd.Flags())

@@ -26,27 +26,32 @@ time of creation, and so the digest.` + exitStatuses,
   compat push app:compat,latest specs/app.json -a org.opencontainers.image.version=1.2`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.load(cmd.Context(), cmd.CommandPath(), docs, append(args, local.DefaultFile)[1])
-			if err != nil {
-				return err
-			}
-			o, done, err := f.open(cmd)
-			if err != nil {
-				return err
-			}
-			pushed, err := remote.Push(cmd.Context(), o, args[0], c, f.push)
-			done()
-			if err != nil {
-				return err
-			}
-			if err := f.export(pushed); err != nil {
-				return err
-			}
-			return f.output.Render(cmd.OutOrStdout(), pushed, func(w io.Writer) error { return writePushed(w, pushed) })
+			return f.run(cmd, docs, args[0], append(args, local.DefaultFile)[1])
 		},
 	}
 	f.add(cmd.Flags())
 	return cmd
+}
+
+// run pushes the document that arg names to ref.
+func (f *pushFlags) run(cmd *cobra.Command, docs documents, ref, arg string) error {
+	c, err := f.load(cmd.Context(), cmd.CommandPath(), docs, arg)
+	if err != nil {
+		return err
+	}
+	o, done, err := f.open(cmd)
+	if err != nil {
+		return err
+	}
+	pushed, err := remote.Push(cmd.Context(), o, ref, c, f.push)
+	done()
+	if err != nil {
+		return err
+	}
+	if err := f.export(pushed); err != nil {
+		return err
+	}
+	return f.output.Render(cmd.OutOrStdout(), pushed, func(w io.Writer) error { return writePushed(w, pushed) })
 }
 
 // writePushed prints the lines that oras prints.

@@ -21,23 +21,10 @@ type muslKey struct {
 // later.
 func (s *sim) muslRelocate(objects []*Map) {
 	maps := s.res.Maps
+	list, unknown := s.tables(maps, setOf(objects))
 	tables := make(map[*Map]SymbolTable, len(maps))
-	unknown := "" // an object whose symbols are not known
-	for _, m := range maps {
-		t, err := s.m.Symbols(m.Object)
-		if err == nil {
-			tables[m] = t
-			continue
-		}
-		unknown = m.Path
-		if !slices.Contains(objects, m) {
-			continue // that was said when it was relocated itself
-		}
-		p := Problem{Kind: SymbolsUnknown, Severity: Undecided, Object: m.Path, Message: err.Error()}
-		if d, ok := err.(elfx.Defect); ok { // the loader would read past the end of the file
-			p.Kind, p.Severity, p.Message = TruncatedLibrary, Error, d.Error()
-		}
-		s.problem(p)
+	for i, m := range maps {
+		tables[m] = list[i]
 	}
 	answers := map[muslKey]bool{}
 	has := func(k muslKey) bool {

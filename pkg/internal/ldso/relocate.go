@@ -3,7 +3,6 @@ package ldso
 import (
 	"debug/elf"
 	"fmt"
-	"slices"
 
 	"github.com/compspec/compat/pkg/internal/elfx"
 )
@@ -22,21 +21,27 @@ type answer struct {
 	provider *Map
 }
 
-// relocate looks up every symbol that a relocation of one of the objects names
-// in the scope (dl-reloc.c, _dl_relocate_object; dl-lookup.c, _dl_lookup_symbol_x).
-func (s *sim) relocate(objects, scope []*Map) {
-	s.scope = scope
-	tables := make([]SymbolTable, len(scope))
-	unknown := "" // an object whose symbols are not known
+func setOf(maps []*Map) map[*Map]bool {
+	set := make(map[*Map]bool, len(maps))
+	for _, m := range maps {
+		set[m] = true
+	}
+	return set
+}
+
+// tables are the symbols of a scope, nil where they are not known: unknown is
+// then one of those. That is a problem of the fresh ones; of the others it was
+// said when they were relocated themselves.
+func (s *sim) tables(scope []*Map, fresh map[*Map]bool) (tables []SymbolTable, unknown string) {
+	tables = make([]SymbolTable, len(scope))
 	for i, m := range scope {
 		t, err := s.m.Symbols(m.Object)
 		if err == nil {
 			tables[i] = t
 			continue
 		}
-		unknown = m.Path
-		if len(objects) < len(scope) && !slices.Contains(objects, m) {
-			continue // that was said when it was relocated itself
+		if unknown = m.Path; !fresh[m] {
+			continue
 		}
 		p := Problem{Kind: SymbolsUnknown, Severity: Undecided, Object: m.Path, Message: err.Error()}
 		if d, ok := err.(elfx.Defect); ok { // the loader would read past the end of the file
@@ -44,10 +49,15 @@ func (s *sim) relocate(objects, scope []*Map) {
 		}
 		s.problem(p)
 	}
-	fresh := make(map[*Map]bool, len(objects))
-	for _, m := range objects {
-		fresh[m] = true
-	}
+	return tables, unknown
+}
+
+// relocate looks up every symbol that a relocation of one of the objects names
+// in the scope (dl-reloc.c, _dl_relocate_object; dl-lookup.c, _dl_lookup_symbol_x).
+func (s *sim) relocate(objects, scope []*Map) {
+	s.scope = scope
+	fresh := setOf(objects)
+	tables, unknown := s.tables(scope, fresh)
 	answers := map[symKey]answer{}
 	for i, m := range scope {
 		if tables[i] == nil || !fresh[m] {
