@@ -105,6 +105,9 @@ func ParseReference(ref string, layout bool) (Reference, error) {
 	}
 	if layout {
 		r.Where, r.Name = InLayout, filepath.Clean(rest)
+		if strings.Contains(filepath.Base(r.Name), ":") {
+			r.Name += "/" // without it, what follows the colon would be a tag
+		}
 		return r, nil
 	}
 	first, path, slash := strings.Cut(rest, "/")

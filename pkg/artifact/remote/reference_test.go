@@ -28,6 +28,8 @@ func TestParseReference(t *testing.T) {
 		{"[::1]:5000/app:v1", false, Reference{Where: InRegistry, Host: "[::1]:5000", Name: "app", Tags: []string{"v1"}}, ""},
 		{"some/dir:tag", true, Reference{Where: InLayout, Name: "some/dir", Tags: []string{"tag"}}, ""},
 		{"./Dir with: colon/x", true, Reference{Where: InLayout, Name: "Dir with: colon/x"}, "Dir with: colon/x"},
+		{"dir/a:b/", true, Reference{Where: InLayout, Name: "dir/a:b/"}, ""},
+		{":/:v1", true, Reference{Where: InLayout, Name: ":/", Tags: []string{"v1"}}, ""},
 		{"/abs/dir@" + digest, true, Reference{Where: InLayout, Name: "/abs/dir", Digest: digest}, ""},
 	} {
 		got, err := ParseReference(c.in, c.layout)
@@ -52,6 +54,7 @@ func TestParseReference(t *testing.T) {
 func FuzzParseReference(f *testing.F) {
 	f.Add("ghcr.io/o/app:a,b@sha256:"+strings.Repeat("0", 64), false)
 	f.Add("dir:tag", true)
+	f.Add(":/", true)
 	f.Fuzz(func(t *testing.T, s string, layout bool) {
 		r, err := ParseReference(s, layout)
 		if err != nil {
