@@ -23,13 +23,16 @@ build: # the static binary bin/compat
 demo: build # the main verbs, on a program of this machine, without a server
 	@PATH="$(BIN):$$PATH" sh scripts/demo.sh
 
-test: # all tests; one that needs gcc or oras says so where it skips
-	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+# The cases of pkg/internal/loadertest, built once for all test binaries and for
+# all workers of a fuzz target, of which each would build them anew (10 s and more).
+with_cases = set -e; cases=$$(mktemp -d); trap 'rm -rf "$$cases"' EXIT; \
 	if command -v bash >/dev/null && command -v gcc >/dev/null && command -v python3 >/dev/null; then \
-		bash pkg/internal/loadertest/testdata/cases.sh build "$$dir/cases" >/dev/null; \
-		COMPAT_TEST_CASES="$$dir/cases"; export COMPAT_TEST_CASES; \
-	fi; \
-	PATH="$(BIN):$$PATH" $(GO) test $(GOTESTFLAGS) ./...
+		bash pkg/internal/loadertest/testdata/cases.sh build "$$cases/cases" >/dev/null; \
+		COMPAT_TEST_CASES="$$cases/cases"; export COMPAT_TEST_CASES; \
+	fi
+
+test: # all tests; one that needs gcc or oras says so where it skips
+	@$(with_cases); PATH="$(BIN):$$PATH" $(GO) test $(GOTESTFLAGS) ./...
 
 test-race: # all tests under the race detector, which needs a C compiler
 	@$(MAKE) test GOTESTFLAGS="-race -count=1 $(GOTESTFLAGS)"
@@ -49,7 +52,8 @@ lint: # gofmt, go vet, staticcheck
 	$(GO) run $(STATICCHECK) ./...
 
 fuzz: # each fuzz target for FUZZTIME
-	@targets=$$(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's/func //' | sort); \
+	@$(with_cases); \
+	targets=$$(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's/func //' | sort); \
 	[ -n "$$targets" ] || { echo "no fuzz target found"; exit 1; }; \
 	for t in $$targets; do \
 		dir=$$(dirname "$${t%%:*}"); name=$${t##*:}; echo "fuzz $$dir $$name for $(FUZZTIME)"; \
