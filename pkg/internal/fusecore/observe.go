@@ -1,0 +1,152 @@
+package fusecore
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/compspec/compat/pkg/record/trace"
+)
+
+// wants says which operations are recorded in a mode.
+func wants(m trace.Mode, op trace.Op) bool {
+	switch op {
+	case trace.OpReaddir, trace.OpRead, trace.OpWrite, trace.OpCopy, trace.OpAlloc, trace.OpFsync, trace.OpLock:
+		return m == trace.ModeReads || m == trace.ModeFull
+	case trace.OpSeek, trace.OpGetattr, trace.OpStatfs, trace.OpGetxattr, trace.OpLsxattr, trace.OpIoctl, trace.OpFlush:
+		return m == trace.ModeFull
+	}
+	return true
+}
+
+// event is a request on its way. Nothing is done in it where nobody observes.
+type event struct {
+	trace.Event
+	fs    *FS
+	start time.Time
+	on    bool
+}
+
+func (fs *FS) begin(op trace.Op, in *fuse.InHeader) *event {
+	ev := &event{fs: fs}
+	if fs.opts.Observer == nil || !wants(fs.opts.Mode, op) {
+		return ev
+	}
+	ev.on, ev.start = true, time.Now()
+	ev.Op, ev.PID = op, int(in.Pid)
+	return ev
+}
+
+// node says which file it is about, and name which one in a directory.
+func (ev *event) node(n *node) {
+	if ev.on {
+		ev.Path = ev.fs.path(n)
+	}
+}
+
+func (ev *event) name(dir *node, name string) {
+	if ev.on {
+		ev.Path = join(ev.fs.path(dir), name)
+	}
+}
+
+// end sends the event, and gives the status for the kernel.
+func (ev *event) end(errno syscall.Errno) fuse.Status {
+	if ev.on {
+		ev.send(errno)
+	}
+	return fuse.Status(errno)
+}
+
+func (ev *event) send(errno syscall.Errno) {
+	fs := ev.fs
+	fs.hmu.Lock()
+	on := fs.recording
+	fs.hmu.Unlock()
+	if !on {
+		return
+	}
+	ev.Time = int64(ev.start.Sub(fs.opts.Start))
+	ev.Duration = int64(time.Since(ev.start))
+	if errno != 0 {
+		ev.Errno = unix.ErrnoName(errno)
+	}
+	if ev.PID != 0 {
+		ev.TGID, ev.Comm = fs.procs.of(ev.PID, ev.Exec)
+	}
+	fs.opts.Observer.Event(&ev.Event)
+}
+
+// processes knows threads by their number, for a moment: numbers are used again,
+// and execve and prctl change names.
+type processes struct {
+	mu sync.Mutex
+	m  map[int]process
+}
+
+type process struct {
+	tgid int
+	comm string
+	at   time.Time
+}
+
+const (
+	processAge   = time.Second
+	processesMax = 4096
+)
+
+func (p *processes) init() { p.m = map[int]process{} }
+
+// of gives the process and the name of a thread. After an open to execute the
+// name will be another one.
+func (p *processes) of(pid int, exec bool) (int, string) {
+	now := time.Now()
+	p.mu.Lock()
+	x, ok := p.m[pid]
+	if exec {
+		delete(p.m, pid)
+	}
+	p.mu.Unlock()
+	if ok && now.Sub(x.at) < processAge {
+		return x.tgid, x.comm
+	}
+	x = readProcess(pid)
+	x.at = now
+	if !exec && x.tgid != 0 {
+		p.mu.Lock()
+		if len(p.m) >= processesMax {
+			clear(p.m)
+		}
+		p.m[pid] = x
+		p.mu.Unlock()
+	}
+	return x.tgid, x.comm
+}
+
+// readProcess reads Name and Tgid of proc_pid_status(5).
+func readProcess(pid int) (x process) {
+	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return x
+	}
+	defer f.Close()
+	var buf [512]byte
+	n, _ := f.Read(buf[:])
+	for line := range bytes.Lines(buf[:n]) {
+		name, value, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(":\t"))
+		switch string(name) {
+		case "Name":
+			x.comm = string(value)
+		case "Tgid":
+			x.tgid, _ = strconv.Atoi(string(value))
+			return x
+		}
+	}
+	return x
+}

@@ -1,0 +1,74 @@
+package fusecore
+
+import (
+	"sync"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// backing registers files that the kernel reads and writes itself
+// (FUSE_PASSTHROUGH, Linux 6.9 and later; needs CAP_SYS_ADMIN).
+type backing struct {
+	mu     sync.Mutex // held while the kernel is asked
+	on     bool
+	denied map[uint64]bool // devices whose files the kernel does not take: stacked too deep
+}
+
+func (b *backing) init(on bool) { b.on, b.denied = on, map[uint64]bool{} }
+
+func (b *backing) may() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.on
+}
+
+// passthrough has the kernel take the file itself, where that saves requests:
+// what is large, and what is written to. All handles of an inode are passed
+// through, or none (fs/fuse/iomode.c).
+func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
+	b, n := &fs.backing, h.n
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wanted := b.on && !b.denied[st.Dev] && n.cached == 0 && (n.backed > 0 || h.writable() || st.Size >= Large)
+	if wanted && n.backed == 0 {
+		id, errno := fs.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(h.fd)})
+		switch errno {
+		case 0:
+			n.backing = id
+		case unix.ELOOP:
+			b.denied[st.Dev], wanted = true, false
+		default:
+			b.on, wanted = false, false
+		}
+	}
+	if !wanted {
+		n.cached++
+		return false
+	}
+	n.backed++
+	h.backed = true
+	out.BackingID = n.backing
+	out.OpenFlags |= fuse.FOPEN_PASSTHROUGH
+	return true
+}
+
+// unback takes back what passthrough has counted.
+func (fs *FS) unback(h *handle) {
+	if h.dir != nil || fs.directIO {
+		return
+	}
+	b, n := &fs.backing, h.n
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !h.backed {
+		n.cached--
+		return
+	}
+	if n.backed--; n.backed == 0 {
+		fs.server.UnregisterBackingFd(n.backing)
+	}
+}

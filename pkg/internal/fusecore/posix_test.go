@@ -1,0 +1,29 @@
+package fusecore_test
+
+import (
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/posixtest"
+
+	. "github.com/compspec/compat/pkg/internal/fusecore"
+	"github.com/compspec/compat/pkg/record/trace"
+)
+
+// TestPosix runs go-fuse's own suite on the file system, in each mode.
+func TestPosix(t *testing.T) {
+	for _, mode := range []trace.Mode{trace.ModePaths, trace.ModeReads, trace.ModeFull} {
+		t.Run(string(mode), func(t *testing.T) {
+			for name, test := range posixtest.All {
+				// It wants a process to be in its own way: fcntl(2) says that it
+				// is not, and on the file system below it fails as well. go-fuse
+				// leaves it out too (posixtest_test.go). See TestLocks.
+				if name == "FcntlFlockLocksFile" {
+					continue
+				}
+				t.Run(name, func(t *testing.T) {
+					test(t, mount(t, served{Options: Options{Root: t.TempDir(), Mode: mode}}))
+				})
+			}
+		})
+	}
+}
