@@ -7,11 +7,25 @@
 // disk was full. Its events are good up to there, and Reader says Truncated.
 package trace
 
+import "errors"
+
 // MediaType of a recording, compressed with zstd.
 const MediaType = "application/vnd.compspec.recording.events.v1.jsonl+zstd"
 
 // SchemaVersion of the recordings that this package writes.
 const SchemaVersion = 1
+
+// ErrInvalid is what errors about the content of a recording match: it is none,
+// it is of a newer version, or something else stands among its events.
+var ErrInvalid = errors.New("invalid recording")
+
+// Limits on a line, in bytes, without its end. An event may have two paths of
+// 32 KiB (trees can be deeper than PATH_MAX) even if all of their bytes are
+// escaped; a header holds the longest argv that Linux allows (6 MiB, fs/exec.c).
+const (
+	maxLine   = 512 << 10
+	maxHeader = 16 << 20
+)
 
 // Op says what was asked of the file system. The names are those of FUSE
 // requests (include/uapi/linux/fuse.h).
@@ -53,6 +67,15 @@ const (
 	OpIoctl    Op = "ioctl"     // F
 	OpFlush    Op = "flush"     // F: a descriptor was closed, not the last one perhaps
 )
+
+// Ops lists all operations, in the order of their constants.
+func Ops() []Op {
+	return []Op{
+		OpLookup, OpOpen, OpCreate, OpTmpfile, OpOpendir, OpRelease, OpReadlink, OpMkdir, OpMknod, OpSymlink, OpLink,
+		OpRename, OpUnlink, OpRmdir, OpSetattr, OpAccess, OpSetxattr, OpRmxattr, OpReaddir, OpRead, OpWrite, OpCopy,
+		OpAlloc, OpFsync, OpLock, OpSeek, OpGetattr, OpStatfs, OpGetxattr, OpLsxattr, OpIoctl, OpFlush,
+	}
+}
 
 // Event is one request. Fields that do not apply are zero, and not written.
 type Event struct {
