@@ -11,9 +11,13 @@ import (
 	"syscall"
 
 	"github.com/compspec/compat/cmd/compat/internal/exit"
+	"github.com/compspec/compat/pkg/record"
 )
 
-func main() { os.Exit(run()) }
+func main() {
+	record.Main() // the recorder's other processes begin here
+	os.Exit(run())
+}
 
 func run() int {
 	ctx, cancel := context.WithCancelCause(context.Background())

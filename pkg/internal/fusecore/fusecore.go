@@ -17,6 +17,7 @@ import (
 	"io"
 	"log"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -67,9 +68,7 @@ type Options struct {
 	MaxNodes int
 	// NoPassthrough never lets the kernel read files without asking.
 	NoPassthrough bool
-	// Start is when Event.Time is 0; zero: now.
-	Start time.Time
-	Log   io.Writer // of what should not happen; nil: nowhere
+	Log           io.Writer // of what should not happen; nil: nowhere
 }
 
 // IDRange is a range of user or group ids.
@@ -116,7 +115,7 @@ type FS struct {
 	lastHandle uint64
 	backing    backing
 	locks      lockTable
-	recording  bool // guarded by hmu; see Record
+	start      atomic.Pointer[time.Time] // see Record; nil: nothing is recorded
 }
 
 // New opens the tree. Close frees what it holds.
@@ -126,9 +125,6 @@ func New(opts Options) (*FS, error) {
 	}
 	if opts.MaxNodes == 0 {
 		opts.MaxNodes = DefaultMaxNodes
-	}
-	if opts.Start.IsZero() {
-		opts.Start = time.Now()
 	}
 	fd, err := unix.Open(opts.Root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -143,7 +139,7 @@ func New(opts Options) (*FS, error) {
 		RawFileSystem: fuse.NewDefaultRawFileSystem(), opts: opts, proc: proc,
 		nodes: map[uint64]*node{}, byKey: map[key]*node{}, byName: map[nameKey]*node{}, devices: map[uint64]uint64{},
 		handles: map[uint64]*handle{}, evict: make(chan struct{}, 1),
-		caches: opts.Mode != trace.ModeFull && opts.Mode != "", recording: true,
+		caches: opts.Mode != trace.ModeFull && opts.Mode != "",
 	}
 	var st unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, statMask, &st); err != nil {
@@ -203,12 +199,19 @@ func (fs *FS) Serve() {
 // still may: false after the first refusal.
 func (fs *FS) Passthrough() bool { return fs.backing.may() }
 
-// Record begins or ends observation; it is on at first.
-func (fs *FS) Record(on bool) {
-	fs.hmu.Lock()
-	fs.recording = on
-	fs.hmu.Unlock()
+// Record begins observation, with Event.Time 0 at start, or ends it where start
+// is zero. It is off at first, and the kernel then may keep nothing: all is
+// asked again, and seen, when it is on.
+func (fs *FS) Record(start time.Time) {
+	if start.IsZero() {
+		fs.start.Store(nil)
+		return
+	}
+	fs.start.Store(&start)
 }
+
+// keeps says whether the kernel may keep answers.
+func (fs *FS) keeps() bool { return fs.caches && fs.start.Load() != nil }
 
 // Nodes is how many files the kernel knows.
 func (fs *FS) Nodes() int {

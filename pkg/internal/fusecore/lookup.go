@@ -23,7 +23,7 @@ func (fs *FS) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fus
 	ev.name(p, name)
 	errno = fs.lookup(p, name, out)
 	status := ev.end(errno)
-	if errno == syscall.ENOENT && fs.caches {
+	if errno == syscall.ENOENT && fs.keeps() {
 		// An answer without a node: the kernel keeps that the name is not there.
 		out.NodeId = 0
 		out.SetEntryTimeout(fs.absentFor(p))

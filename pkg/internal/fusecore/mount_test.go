@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -59,6 +60,7 @@ func serve(text string) error {
 	if err := fs.Connect(3); err != nil {
 		return err
 	}
+	fs.Record(time.Now())
 	os.Stdout.Close() // says that it is ready
 	fs.Serve()
 	fmt.Fprintf(os.Stderr, "nodes %d\n", fs.Nodes())

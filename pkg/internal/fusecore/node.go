@@ -220,7 +220,7 @@ func join(dir, name string) string {
 func (fs *FS) fill(n *node, p *node, st *unix.Statx_t, out *fuse.EntryOut) {
 	out.NodeId, out.Generation = n.id, 1
 	fs.attr(st, &out.Attr)
-	if !fs.caches {
+	if !fs.keeps() {
 		return
 	}
 	entry, attr := Short, Short

@@ -66,13 +66,11 @@ func (ev *event) end(errno syscall.Errno) fuse.Status {
 
 func (ev *event) send(errno syscall.Errno) {
 	fs := ev.fs
-	fs.hmu.Lock()
-	on := fs.recording
-	fs.hmu.Unlock()
-	if !on {
+	start := fs.start.Load()
+	if start == nil {
 		return
 	}
-	ev.Time = int64(ev.start.Sub(fs.opts.Start))
+	ev.Time = max(0, int64(ev.start.Sub(*start)))
 	ev.Duration = int64(time.Since(ev.start))
 	if errno != 0 {
 		ev.Errno = unix.ErrnoName(errno)

@@ -241,7 +241,7 @@ func (w *watcher) overflow() {
 
 // attrTimeout says how long attributes hold, see fill.
 func (fs *FS) attrTimeout(n *node, nlink uint32, set func(time.Duration)) {
-	if !fs.caches {
+	if !fs.keeps() {
 		return
 	}
 	d := Short

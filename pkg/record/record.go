@@ -1,0 +1,196 @@
+// Package record runs a program under a FUSE view of the machine and writes down
+// what it asks of the file system.
+//
+// Three processes of one binary take part. The one that calls Run starts the
+// server, which answers the kernel and writes the recording, and the stage,
+// which becomes the program in a private mount namespace (pkg/internal/sandbox).
+// A program that uses this package must call Main first of all: the two others
+// begin there.
+//
+// The server goes on for as long as a process uses the view, so that what the
+// program leaves running keeps its files; it is recorded until the program
+// itself has ended.
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/compspec/compat/pkg/internal/sandbox"
+	"github.com/compspec/compat/pkg/record/trace"
+)
+
+// Main is to be called first in main: in the server and in the stage it does
+// their work and does not return.
+func Main() {
+	sandbox.Stage()
+	if len(os.Args) > 0 && os.Args[0] == serverName {
+		os.Exit(serverMain())
+	}
+}
+
+// Options say what to run and what to record. Argv and Output must be set.
+type Options struct {
+	Argv []string
+	Env  []string // nil: this process's
+	Mode trace.Mode
+	// Output is where the recording goes; it is not closed. Plain: without zstd.
+	Output *os.File
+	Plain  bool
+	Watch  []string // absolute: only these trees are recorded; none: all
+	Bind   []string // absolute: these are seen, and not recorded
+	// ReadOnly: the program cannot change files.
+	ReadOnly bool
+	Image    string // digest of the image that this is; empty: not known
+	// Live gets the events too while they happen, as a plain recording; nil:
+	// nobody. The program waits where it is not read.
+	Live *os.File
+	// Rank is the program's in an MPI job, and Share names the view that the
+	// ranks of a machine share; empty: a view of its own.
+	Rank  *int
+	Share string
+}
+
+// Result is what came of a run.
+type Result struct {
+	// Exit is the program's status as a shell has it: 128+n for signal n.
+	Exit   int
+	Footer trace.Footer
+}
+
+// NotStartedError says why there was no program to record.
+type NotStartedError struct {
+	Status int // 127: there is no such program, 126: it cannot be executed
+	Err    error
+}
+
+func (e *NotStartedError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *NotStartedError) Unwrap() error { return e.Err }
+
+// UnsupportedError says that this kernel, or this container, can mount no view,
+// and what would mend that.
+type UnsupportedError struct {
+	Err  error
+	Hint string
+}
+
+func (e *UnsupportedError) Error() string { return e.Err.Error() }
+
+// ErrLost says that the server ended before the program, which was ended too.
+var ErrLost = errors.New("the recorder was killed, and the program with it; what it had recorded up to then is there")
+
+// Run runs the program and returns when it has ended and the recording is
+// written. A Result beside an error holds the program's status: only the
+// recording is not whole. Errors match NotStartedError, UnsupportedError, ErrLost.
+func Run(_ context.Context, o Options) (*Result, error) {
+	if o.Env == nil {
+		o.Env = os.Environ()
+	}
+	path, err := sandbox.LookPath(o.Argv[0], os.Getenv("PATH"))
+	if err != nil {
+		return nil, unstarted(&o, err)
+	}
+	s, err := startServer()
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	way, err := sandbox.Probe()
+	if err != nil {
+		return nil, unsupported(err)
+	}
+	if err := s.configure(&o, path, way); err != nil {
+		return nil, err
+	}
+	p, err := sandbox.Start(sandbox.Config{
+		Argv: o.Argv, Path: path, Env: o.Env, Way: way,
+		Watch: o.Watch, Bind: o.Bind, ReadOnly: o.ReadOnly, Server: s.stage,
+	})
+	s.stage.Close()
+	if err != nil {
+		return nil, s.because(unstarted(&o, err))
+	}
+	lost := make(chan struct{})
+	go func() {
+		if s.wait() != nil { // it says nothing before it is asked, unless it ends
+			p.KillView()
+			close(lost)
+		}
+	}()
+	exit, err := p.Wait()
+	select {
+	case <-lost:
+		return &Result{Exit: exit}, s.because(ErrLost)
+	default:
+	}
+	if err != nil {
+		return nil, fmt.Errorf("waiting for the program: %w", err)
+	}
+	footer, err := s.finish(&exit)
+	return &Result{Exit: exit, Footer: footer}, err
+}
+
+// Mount shows the recording view at a directory until ctx is done, for programs
+// that are started otherwise.
+func Mount(ctx context.Context, dir string, o Options) (*Result, error) {
+	way, err := sandbox.Probe()
+	if err != nil {
+		return nil, unsupported(err)
+	}
+	s, err := startServer()
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	s.stage.Close()
+	if err := s.configure(&o, "", way); err != nil {
+		return nil, err
+	}
+	fd, how, unmount, err := sandbox.Mount(way, dir, sandbox.MountOptions{ReadOnly: o.ReadOnly})
+	if err != nil {
+		return nil, unsupported(err)
+	}
+	err = s.mounted(fd, how)
+	fd.Close()
+	if err == nil {
+		lost := make(chan struct{})
+		go func() {
+			s.wait()
+			close(lost)
+		}()
+		select {
+		case <-ctx.Done():
+		case <-lost:
+			err = s.because(ErrLost)
+		}
+	}
+	if uerr := unmount(); err == nil && uerr != nil {
+		err = fmt.Errorf("unmounting %s: %w", dir, uerr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	footer, err := s.finish(nil)
+	return &Result{Footer: footer}, err
+}
+
+// unstarted tells what the program's file is to blame for from all else.
+func unstarted(o *Options, err error) error {
+	var e *sandbox.StepError
+	if errors.As(err, &e) && e.ExitStatus() != 125 {
+		return &NotStartedError{e.ExitStatus(), fmt.Errorf("%s: %w", o.Argv[0], e.Errno)}
+	}
+	return unsupported(err)
+}
+
+func unsupported(err error) error {
+	var u *sandbox.UnsupportedError
+	if errors.As(err, &u) {
+		return &UnsupportedError{err, u.Hint}
+	}
+	return err
+}
