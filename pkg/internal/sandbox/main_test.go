@@ -31,9 +31,6 @@ func TestMain(m *testing.M) {
 				os.Exit(1)
 			}
 			os.Exit(0)
-		case "test-show":
-			show()
-			os.Exit(0)
 		}
 	}
 	os.Exit(m.Run())
@@ -150,7 +147,12 @@ func serveFUSE(m sandbox.Mounted, dev *os.File) (*fuse.Server, error) {
 	}
 	second := time.Second
 	raw := fs.NewNodeFS(root, &fs.Options{EntryTimeout: &second, AttrTimeout: &second, NullPermissions: true})
-	fd := int(dev.Fd())
+	fd, err := syscall.Dup(int(dev.Fd())) // go-fuse owns and closes it
+	if err != nil {
+		return nil, err
+	}
+	syscall.CloseOnExec(fd)
+	dev.Close()
 	server, err := fuse.NewServer(&owners{raw, m}, fmt.Sprintf("/dev/fd/%d", fd), &fuse.MountOptions{EnableLocks: true, DisableReadDirPlus: true})
 	if err != nil {
 		return nil, err

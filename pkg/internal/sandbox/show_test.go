@@ -1,3 +1,0 @@
-package sandbox_test
-
-func show() {}
