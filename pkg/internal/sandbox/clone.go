@@ -29,6 +29,18 @@ type child struct {
 	caps   capSets
 	failed [7]byte // a frame: 'F', length, step, errno
 	one    [1]byte
+	root   [2]byte  // "/"
+	dot    [2]byte  // "."
+	nsPath [18]byte // of the mount namespace
+}
+
+func newChild() child {
+	c := child{userNS: -1, mntNS: -1, gate: -1, parent: uintptr(syscall.Getpid()), failed: [7]byte{frameFailed, 2}}
+	copy(c.root[:], "/")
+	copy(c.dot[:], ".")
+	copy(c.nsPath[:], "/proc/self/ns/mnt")
+	c.caps.head.version = capVersion3
+	return c
 }
 
 // Steps of the child, in failed.
@@ -56,10 +68,10 @@ func childStep(i byte) string {
 // tryMount asks the child to find out whether a view can be mounted; without
 // fuse, whether there is any power over mounts.
 type tryMount struct {
-	fuse, root, kind, target *byte
-	options                  [128]byte // ends in 0, after "fd="
-	tail                     *byte     // of the options, after the descriptor's digits
-	tailLen                  int
+	fuse, kind, target *byte
+	options            [128]byte // ends in 0, after "fd="
+	tail               *byte     // of the options, after the descriptor's digits
+	tailLen            int
 }
 
 // clone makes the child. The caller has locked itself to its thread, and keeps
@@ -127,6 +139,18 @@ func (c *child) run() {
 			goto exit // main knows why
 		}
 	}
+	if c.flags&syscall.CLONE_NEWNS != 0 {
+		// Before any mount, or that would appear to others too (shared propagation is
+		// systemd's default).
+		step = childPropagation
+		_, _, errno = syscall.RawSyscall6(syscall.SYS_MOUNT, uintptr(unsafe.Pointer(&c.root[0])), uintptr(unsafe.Pointer(&c.root[0])), 0, syscall.MS_REC|syscall.MS_PRIVATE, 0, 0)
+		if errno == syscall.EINVAL {
+			errno = c.privateInChroot()
+		}
+		if errno != 0 {
+			goto failed
+		}
+	}
 	if c.try != nil {
 		goto try
 	}
@@ -157,10 +181,6 @@ func (c *child) run() {
 	goto failed
 
 try:
-	step = childPropagation
-	if _, _, errno = syscall.RawSyscall6(syscall.SYS_MOUNT, uintptr(unsafe.Pointer(c.try.root)), uintptr(unsafe.Pointer(c.try.root)), 0, syscall.MS_REC|syscall.MS_PRIVATE, 0, 0); errno != 0 {
-		goto failed
-	}
 	if c.try.fuse == nil {
 		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 0, 0, 0)
 	}
@@ -174,7 +194,7 @@ try:
 		goto failed
 	}
 	c.try.number(fd)
-	_, _, errno = syscall.RawSyscall6(syscall.SYS_MOUNT, uintptr(unsafe.Pointer(c.try.root)), uintptr(unsafe.Pointer(c.try.target)),
+	_, _, errno = syscall.RawSyscall6(syscall.SYS_MOUNT, uintptr(unsafe.Pointer(&c.root[0])), uintptr(unsafe.Pointer(c.try.target)),
 		uintptr(unsafe.Pointer(c.try.kind)), syscall.MS_NOSUID|syscall.MS_NODEV, uintptr(unsafe.Pointer(&c.try.options[0])), 0)
 	if errno == 0 {
 		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 0, 0, 0)
@@ -187,6 +207,40 @@ exit:
 	for {
 		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 125, 0, 0)
 	}
+}
+
+// privateInChroot makes mounts private from inside of a chroot, whose root need
+// not be a mount point: setns(2) into the namespace that the process is in leads
+// to that one's root, and a descriptor back.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) privateInChroot() (errno syscall.Errno) {
+	var root, cwd, ns uintptr
+	if root, _, errno = syscall.RawSyscall6(syscall.SYS_OPENAT, ^uintptr(99), uintptr(unsafe.Pointer(&c.root[0])), oPath|syscall.O_CLOEXEC, 0, 0, 0); errno != 0 {
+		return errno
+	}
+	if cwd, _, errno = syscall.RawSyscall6(syscall.SYS_OPENAT, ^uintptr(99), uintptr(unsafe.Pointer(&c.dot[0])), oPath|syscall.O_CLOEXEC, 0, 0, 0); errno != 0 {
+		return errno
+	}
+	if ns, _, errno = syscall.RawSyscall6(syscall.SYS_OPENAT, ^uintptr(99), uintptr(unsafe.Pointer(&c.nsPath[0])), syscall.O_RDONLY|syscall.O_CLOEXEC, 0, 0, 0); errno != 0 {
+		return errno
+	}
+	if _, _, errno = syscall.RawSyscall(sysSetns, ns, syscall.CLONE_NEWNS, 0); errno != 0 {
+		return errno
+	}
+	if _, _, errno = syscall.RawSyscall6(syscall.SYS_MOUNT, uintptr(unsafe.Pointer(&c.root[0])), uintptr(unsafe.Pointer(&c.root[0])), 0, syscall.MS_REC|syscall.MS_PRIVATE, 0, 0); errno != 0 {
+		return errno
+	}
+	if _, _, errno = syscall.RawSyscall(syscall.SYS_FCHDIR, root, 0, 0); errno != 0 {
+		return errno
+	}
+	if _, _, errno = syscall.RawSyscall(syscall.SYS_CHROOT, uintptr(unsafe.Pointer(&c.dot[0])), 0, 0); errno != 0 {
+		return errno
+	}
+	_, _, errno = syscall.RawSyscall(syscall.SYS_FCHDIR, cwd, 0, 0)
+	return errno
 }
 
 // number writes the descriptor and the tail behind "fd=".

@@ -168,7 +168,9 @@ type owners struct {
 	m sandbox.Mounted
 }
 
-func (o *owners) fix(a *fuse.Attr) {
+func (o *owners) fix(a *fuse.Attr) { o.fixOwner(&a.Owner) }
+
+func (o *owners) fixOwner(a *fuse.Owner) {
 	known := func(ranges []sandbox.Range, id uint32) bool {
 		for _, r := range ranges {
 			if id >= r.First && id-r.First < r.Count {
@@ -198,4 +200,12 @@ func (o *owners) GetAttr(c <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOu
 func (o *owners) SetAttr(c <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
 	defer o.fix(&out.Attr)
 	return o.RawFileSystem.SetAttr(c, in, out)
+}
+
+func (o *owners) Statx(c <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {
+	status := o.RawFileSystem.Statx(c, in, out)
+	a := fuse.Owner{Uid: out.Uid, Gid: out.Gid}
+	o.fixOwner(&a)
+	out.Uid, out.Gid = a.Uid, a.Gid
+	return status
 }

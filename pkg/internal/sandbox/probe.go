@@ -98,17 +98,16 @@ func try(creds credentials, fuse bool) (step string, err error) {
 	if err != nil {
 		return "scratch directory", err
 	}
-	t := &tryMount{root: cstring("/"), kind: cstring("fuse.compat"), target: cstring(dir)}
+	t := &tryMount{kind: cstring("fuse.compat"), target: cstring(dir)}
 	if fuse {
 		t.fuse = cstring("/dev/fuse")
 	}
 	tail := fuseTail(uint32(os.Geteuid()), uint32(os.Getegid())) + "\x00"
 	copy(t.options[:], "fd=")
 	t.tail, t.tailLen = cstring(tail), len(tail)-1
-	c := &child{
-		flags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS, userNS: -1, mntNS: -1, parent: uintptr(syscall.Getpid()),
-		gate: gate[0], gateWrite: gate[1], socket: pair[1], try: t, failed: [7]byte{frameFailed, 2},
-	}
+	c := newChild()
+	c.flags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS
+	c.gate, c.gateWrite, c.socket, c.try = gate[0], gate[1], pair[1], t
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	pid, err := c.clone()

@@ -143,7 +143,7 @@ func (s *starter) prepare() error {
 		// The kernel's path, not $PWD: it is walked from the view's root.
 		s.task.dir, _ = syscall.Getwd()
 	}
-	s.child = child{userNS: -1, mntNS: -1, gate: -1, parent: uintptr(syscall.Getpid())}
+	s.child = newChild()
 	if s.task.uid != 0 {
 		s.child.ambient = stageCaps
 	}
@@ -198,8 +198,6 @@ func (s *starter) clone(theirs int, gate [2]int) error {
 	c := &s.child
 	c.path, c.argv, c.envv = path, &argv[0], &env[0]
 	c.socket, c.gate, c.gateWrite = theirs, gate[0], gate[1]
-	c.failed = [7]byte{frameFailed, 2}
-	c.caps.head.version = capVersion3
 	s.p.pid, err = c.clone()
 	runtime.KeepAlive(argv)
 	runtime.KeepAlive(env)

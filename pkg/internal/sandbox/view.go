@@ -5,13 +5,9 @@ import (
 	"syscall"
 )
 
-// makeView mounts the view and makes it what the program sees.
+// makeView mounts the view and makes it what the program sees. That the mounts
+// of this namespace are private is the child's work, before the exec.
 func (s *stage) makeView() error {
-	// Before all else, or the mounts below would appear to others too
-	// (shared propagation is systemd's default).
-	if err := mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		return stepError("mount propagation", "/", err)
-	}
 	// What goes past the view is opened first: the view may get mounted over it.
 	s.findHoles()
 	defer s.closeHoles()
