@@ -27,13 +27,14 @@ type layer struct {
 var testOnly = []string{
 	"github.com/santhosh-tekuri/jsonschema", "github.com/olareg/olareg",
 	"github.com/google/go-containerregistry", "github.com/rogpeppe/go-internal",
-	module + "/" + loadertest, module + "/" + remotetest,
+	module + "/" + loadertest, module + "/" + remotetest, module + "/" + sandboxtest,
 }
 
 // Packages that are no test files, but for tests only.
 const (
-	loadertest = "pkg/internal/loadertest"
-	remotetest = "pkg/artifact/remote/remotetest"
+	loadertest  = "pkg/internal/loadertest"
+	remotetest  = "pkg/artifact/remote/remotetest"
+	sandboxtest = "pkg/internal/sandbox/sandboxtest"
 )
 
 func TestLayering(t *testing.T) {
@@ -120,7 +121,7 @@ func TestTable(t *testing.T) {
 func forbidden(layers map[string]layer, pkg, imported string) string {
 	within := func(tree string) bool { return imported == tree || strings.HasPrefix(imported, tree+"/") }
 	if slices.ContainsFunc(testOnly, within) {
-		if pkg == loadertest || pkg == remotetest {
+		if pkg == loadertest || pkg == remotetest || pkg == sandboxtest {
 			return ""
 		}
 		return "only tests may"

@@ -1,0 +1,110 @@
+package sandbox
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+)
+
+// capSets are the arguments of capget(2) and capset(2), version 3.
+type capSets struct {
+	head struct {
+		version uint32
+		pid     int32
+	}
+	data [2]struct{ effective, permitted, inheritable uint32 }
+}
+
+// credentials are what /proc/self/status says of capabilities and signals.
+type credentials struct {
+	bounding, permitted, effective, inheritable, ambient uint64
+	blocked, ignored                                     uint64 // signal n is bit n-1
+	seccomp                                              bool
+}
+
+// readCredentials is about the main thread of the process; capabilities are
+// the same in all threads of ours.
+func readCredentials() (credentials, error) {
+	var c credentials
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return c, err
+	}
+	to := map[string]*uint64{
+		"CapBnd": &c.bounding, "CapPrm": &c.permitted, "CapEff": &c.effective, "CapInh": &c.inheritable, "CapAmb": &c.ambient,
+		"SigBlk": &c.blocked, "SigIgn": &c.ignored,
+	}
+	for line := range strings.Lines(string(text)) {
+		key, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		if key == "Seccomp" {
+			c.seccomp = value != "0"
+		}
+		if p := to[key]; p != nil {
+			if *p, err = strconv.ParseUint(value, 16, 64); err != nil {
+				return c, err
+			}
+		}
+	}
+	return c, nil
+}
+
+func (c credentials) may(capability int) bool { return c.effective>>capability&1 != 0 }
+
+// restore gives the process the sets of main, as far as they matter after the
+// exec: inside a user namespace the kernel had filled them (set_cred_user_ns in
+// kernel/user_namespace.c). The thread must be the one that calls execve.
+func (c credentials) restore() error {
+	now, err := readThreadCaps()
+	if err != nil {
+		return err
+	}
+	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prCapAmbient, ambientClearAll, 0, 0, 0, 0); errno != 0 {
+		return errno
+	}
+	for i := range uintptr(64) {
+		// EINVAL is no capability of this kernel.
+		if has, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prCapbsetRead, i, 0, 0, 0, 0); errno != 0 || has == 0 || c.bounding>>i&1 != 0 {
+			continue
+		}
+		if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prCapbsetDrop, i, 0, 0, 0, 0); errno != 0 {
+			return errno
+		}
+	}
+	for half := range now.data {
+		now.data[half].inheritable = uint32(c.inheritable >> (32 * half))
+	}
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&now.head)), uintptr(unsafe.Pointer(&now.data[0])), 0); errno != 0 {
+		return errno
+	}
+	for i := range uintptr(64) {
+		if c.ambient>>i&1 != 0 {
+			if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prCapAmbient, ambientRaise, i, 0, 0, 0); errno != 0 {
+				return errno
+			}
+		}
+	}
+	for half := range now.data {
+		now.data[half].permitted &= uint32(c.permitted >> (32 * half))
+		now.data[half].effective &= uint32(c.effective >> (32 * half))
+	}
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&now.head)), uintptr(unsafe.Pointer(&now.data[0])), 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func readThreadCaps() (*capSets, error) {
+	c := new(capSets)
+	c.head.version = capVersion3
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CAPGET, uintptr(unsafe.Pointer(&c.head)), uintptr(unsafe.Pointer(&c.data[0])), 0); errno != 0 {
+		return nil, errno
+	}
+	return c, nil
+}
+
+// stageCaps are what the stage needs: mounts, chroot(2), and to give up the
+// bounding set.
+const stageCaps = 1<<capSysAdmin | 1<<capSysChroot | 1<<capSetPcap

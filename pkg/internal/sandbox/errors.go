@@ -1,0 +1,58 @@
+package sandbox
+
+import (
+	"strings"
+	"syscall"
+)
+
+// StepError says which step of a start failed.
+type StepError struct {
+	Step  string // "clone", "mount", "pivot_root", "exec", ...
+	Path  string // what it was about, or ""
+	Errno syscall.Errno
+}
+
+func (e *StepError) Error() string {
+	if e.Path == "" {
+		return e.Step + ": " + e.Errno.Error()
+	}
+	return e.Step + " " + e.Path + ": " + e.Errno.Error()
+}
+
+// Unwrap gives the errno to errors.Is.
+func (e *StepError) Unwrap() error { return e.Errno }
+
+// ExitStatus is what a shell's command would give: 127 where the program is not
+// there, 126 where it cannot be executed, 125 where the failure is compat's own.
+func (e *StepError) ExitStatus() int {
+	switch {
+	case e.Step != stepExec:
+		return 125
+	case e.Errno == syscall.ENOENT || e.Errno == syscall.ENOTDIR:
+		return 127
+	}
+	return 126
+}
+
+// stepExec is the one step that is the program's own.
+const stepExec = "exec"
+
+func stepError(step, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errno, ok := err.(syscall.Errno); ok {
+		return &StepError{step, path, errno}
+	}
+	return err
+}
+
+// UnsupportedError says why this machine, or this container, can mount no view.
+type UnsupportedError struct {
+	Reasons []string // one for each way that was tried
+	Hint    string   // what would mend it
+}
+
+func (e *UnsupportedError) Error() string {
+	return "no FUSE view can be mounted here: " + strings.Join(e.Reasons, "; ")
+}

@@ -1,0 +1,82 @@
+package sandbox
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+	"unsafe"
+)
+
+// forwarder passes on to the program what is sent to main.
+type forwarder struct {
+	p       *Process
+	ignore  uint64 // signal n is bit n-1
+	signals chan os.Signal
+	done    chan struct{}
+}
+
+// newForwarder takes the signals over. SIGTSTP, SIGTTIN and SIGTTOU keep their
+// default: main stops, as the program does. What main was started to ignore
+// stays ignored.
+func newForwarder(p *Process, creds credentials) *forwarder {
+	f := &forwarder{p, creds.ignored, make(chan os.Signal, 64), make(chan struct{})}
+	var list []os.Signal
+	for n := syscall.Signal(1); n <= sigCount; n++ {
+		switch n {
+		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGURG, // SIGURG is the Go scheduler's
+			syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
+			syscall.SIGILL, syscall.SIGTRAP, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV, syscall.SIGSYS, syscall.SIGPIPE, syscall.SIGPROF:
+			continue
+		}
+		if !f.ignored(n) && (n < 32 || n > 34) { // 32 to 34 are the C libraries'
+			list = append(list, n)
+		}
+	}
+	signal.Notify(f.signals, list...)
+	go f.run()
+	return f
+}
+
+func (f *forwarder) ignored(sig syscall.Signal) bool { return f.ignore>>(sig-1)&1 != 0 }
+
+func (f *forwarder) run() {
+	defer close(f.done)
+	for s := range f.signals {
+		sig, ok := s.(syscall.Signal)
+		if !ok {
+			continue
+		}
+		switch sig {
+		case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGWINCH:
+			// From the terminal they reach its whole foreground group, the program too.
+			if foreground() {
+				continue
+			}
+		case syscall.SIGCONT:
+			// fg and bg continue the group; a program that runs has had it.
+			if foreground() && !isStopped(f.p.pid) {
+				continue
+			}
+		}
+		_ = f.p.Signal(sig) // the program has just ended
+	}
+}
+
+func (f *forwarder) stop() {
+	signal.Stop(f.signals) // nothing is sent after it has returned
+	close(f.signals)
+	<-f.done
+}
+
+// foreground is true where this process group is the one that the controlling
+// terminal sends its signals to.
+func foreground() bool {
+	fd, err := syscall.Open("/dev/tty", syscall.O_RDONLY|syscall.O_NOCTTY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer syscall.Close(fd)
+	var group int32
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), ioctlGetpgrp, uintptr(unsafe.Pointer(&group)))
+	return errno == 0 && int(group) == syscall.Getpgrp()
+}
