@@ -100,7 +100,7 @@ func (p *parser) header(line []byte) (*Header, error) {
 	if strange != nil {
 		p.unknown(strange, false)
 	}
-	p.wants("mediaType", "argv", "start", "mode")
+	p.wants("mediaType", "argv", "start", "host", "kernel", "arch", "mode", "view", "passthrough", "watch", "unrecorded")
 	if err := p.end("header of a recording"); err != nil {
 		return nil, err
 	}

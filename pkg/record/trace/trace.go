@@ -107,22 +107,22 @@ const (
 
 // Header is the first line.
 type Header struct {
-	Argv        []string
-	Dir         string // working directory
-	Program     string // path of the program's file; empty where none was started
-	Digest      string // sha256:... of that file
-	Image       string // digest of the image that it ran in; empty: not known
-	Start       string // RFC 3339 with nanoseconds: when Event.Time is 0
-	Host        string // host name
-	Kernel      string // release
-	Arch        string // as GOARCH names it
-	Mode        Mode
-	View        string            // how the view was made: "root", "userns", "fusermount"
-	Passthrough bool              // large files and files opened for writing bypass the recorder
-	Watch       []string          // the trees that were recorded; empty: all
-	Unrecorded  []string          // directories and sockets that the program saw but that were not recorded
-	Rank        *int              // of an MPI program
-	Env         map[string]string // LD_LIBRARY_PATH, LD_PRELOAD, PATH and the like, where set
+	Argv        []string          `json:"argv"`
+	Dir         string            `json:"dir,omitempty"`     // working directory
+	Program     string            `json:"program,omitempty"` // path of the program's file; empty where none was started
+	Digest      string            `json:"digest,omitempty"`  // sha256:... of that file
+	Image       string            `json:"image,omitempty"`   // digest of the image that it ran in; empty: not known
+	Start       string            `json:"start"`             // RFC 3339 with nanoseconds: when Event.Time is 0
+	Host        string            `json:"host"`              // host name
+	Kernel      string            `json:"kernel"`            // release
+	Arch        string            `json:"arch"`              // as GOARCH names it
+	Mode        Mode              `json:"mode"`
+	View        string            `json:"view"`           // how the view was made: "root", "userns", "fusermount"
+	Passthrough bool              `json:"passthrough"`    // large files and files opened for writing bypass the recorder
+	Watch       []string          `json:"watch"`          // the trees that were recorded; empty: all
+	Unrecorded  []string          `json:"unrecorded"`     // directories and sockets that the program saw but that were not recorded
+	Rank        *int              `json:"rank,omitempty"` // of an MPI program
+	Env         map[string]string `json:"env,omitempty"`  // LD_LIBRARY_PATH, LD_PRELOAD, PATH and the like, where set
 }
 
 // Footer is the last line.

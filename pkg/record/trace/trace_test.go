@@ -185,7 +185,8 @@ func TestCutAnywhere(t *testing.T) {
 
 // What is no recording is an error that says in which line.
 func TestInvalid(t *testing.T) {
-	const head = `{"schemaVersion":1,"mediaType":"` + MediaType + `","argv":[],"start":"","mode":"full"}` + "\n"
+	const head = `{"schemaVersion":1,"mediaType":"` + MediaType + `","argv":[],"start":"","host":"","kernel":"","arch":"",` +
+		`"mode":"full","view":"","passthrough":false,"watch":[],"unrecorded":[]}` + "\n"
 	const event = `{"t":1,"op":"open"}` + "\n"
 	const foot = `{"footer":{"t":1,"dropped":0,"counts":{}}}` + "\n"
 	for _, c := range []struct{ name, text, want string }{
