@@ -174,6 +174,7 @@ func (fs *FS) drop(n *node) {
 
 // Forget takes back look-ups that the kernel has counted.
 func (fs *FS) Forget(id, nlookup uint64) {
+	fs.requests[2].Add(1)
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	n := fs.nodes[id]
