@@ -94,25 +94,12 @@ func Run(_ context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, unstarted(&o, err)
 	}
-	s, err := startServer()
+	s, p, err := start(&o, path)
+	if s != nil {
+		defer s.close()
+	}
 	if err != nil {
 		return nil, err
-	}
-	defer s.close()
-	way, err := sandbox.Probe()
-	if err != nil {
-		return nil, unsupported(err)
-	}
-	if err := s.configure(&o, path, way); err != nil {
-		return nil, err
-	}
-	p, err := sandbox.Start(sandbox.Config{
-		Argv: o.Argv, Path: path, Env: o.Env, Way: way,
-		Watch: o.Watch, Bind: o.Bind, ReadOnly: o.ReadOnly, Server: s.stage,
-	})
-	s.stage.Close()
-	if err != nil {
-		return nil, s.because(unstarted(&o, err))
 	}
 	lost := make(chan struct{})
 	go func() {
@@ -132,6 +119,50 @@ func Run(_ context.Context, o Options) (*Result, error) {
 	}
 	footer, err := s.finish(&exit)
 	return &Result{Exit: exit, Footer: footer}, err
+}
+
+// start starts the server and the program, or the program in the view of a rank
+// that was here before.
+func start(o *Options, path string) (*server, *sandbox.Process, error) {
+	var listener *os.File
+	c := sandbox.Config{Argv: o.Argv, Path: path, Env: o.Env, Watch: o.Watch, Bind: o.Bind, ReadOnly: o.ReadOnly}
+	if o.Share != "" {
+		s, view, l, err := meet(o, path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if view != nil {
+			defer view.Close()
+			c.Join = view
+			p, err := sandbox.Start(c)
+			return s, p, unstarted(o, err)
+		}
+		listener = l
+		defer listener.Close()
+	}
+	s, err := startServer()
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Way, err = sandbox.Probe(); err != nil {
+		return s, nil, unsupported(err)
+	}
+	if err := s.configure(o, path, c.Way); err != nil {
+		return s, nil, err
+	}
+	c.Server = s.stage
+	p, err := sandbox.Start(c)
+	s.stage.Close()
+	if err != nil {
+		return s, nil, s.because(unstarted(o, err))
+	}
+	if listener != nil {
+		if err := s.share(p, listener); err != nil {
+			p.KillView()
+			return s, nil, fmt.Errorf("sharing the view: %w", err)
+		}
+	}
+	return s, p, nil
 }
 
 // Mount shows the recording view at a directory until ctx is done, for programs
