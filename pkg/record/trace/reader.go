@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -44,9 +45,10 @@ func (s *source) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Open is NewReader on a file; Close closes it.
+// Open is NewReader on a file; Close closes it. It does not wait for a FIFO to
+// have a writer: without one it is empty.
 func Open(name string) (*Reader, error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
