@@ -38,6 +38,7 @@ func Start(cfg Config) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	creds.ignored = ignoredSignals(creds.ignored)
 	s := &starter{Config: cfg, creds: creds, p: &Process{ended: make(chan struct{}), socket: -1}}
 	started := make(chan error)
 	go s.run(started)
@@ -63,9 +64,13 @@ func (s *starter) run(started chan<- error) {
 	// so that it stays until the program has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	// Before the start: a signal must not end main while a mount is there to remove.
+	s.p.signal = newForwarder(s.p, s.creds)
 	err := s.start()
-	if err == nil {
-		s.p.signal = newForwarder(s.p, s.creds)
+	if err != nil {
+		s.p.signal.stop()
+	} else {
+		go s.p.signal.run()
 	}
 	started <- err
 	if err == nil {

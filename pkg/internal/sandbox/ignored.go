@@ -1,0 +1,121 @@
+package sandbox
+
+import (
+	"encoding/binary"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+)
+
+// What was ignored when the process started must be ignored in the program: a
+// service of systemd ignores SIGPIPE, a background job of a script SIGQUIT. But
+// the Go runtime has put handlers over all but SIGHUP, SIGINT and job control's
+// (initsig in runtime/signal_unix.go), the kernel has forgotten, and what the
+// runtime found stands in its array fwdSig only, which no API gives.
+//
+// It can be found, though: the runtime stores there what it finds for a signal
+// that it did not handle before, so that a mark which is set as the handler of
+// SIGTTIN appears in the array at its index. A runtime that does otherwise
+// shows no mark, and those signals then have their default in the program.
+
+// mark is no address that a program maps on Linux: it is beyond user space.
+const mark = 0xfade51617f0c0de5
+
+// ignoredSignals adds to what /proc/self/status says (known) what the runtime
+// found. Signal n is bit n-1.
+func ignoredSignals(known uint64) uint64 {
+	setMark()
+	for _, r := range dataRanges() {
+		if found, ok := searchMark(r); ok {
+			return known | found
+		}
+	}
+	return known
+}
+
+// setMark makes the runtime store the mark, for good: done again it is there
+// already. SIGTTIN comes only to who reads from a terminal in the background,
+// which main does not; its action is what it was afterwards.
+func setMark() {
+	type sigaction struct {
+		handler, flags, restorer uintptr
+		mask                     uint64
+	}
+	const n = uintptr(syscall.SIGTTIN)
+	handler := uint64(mark)
+	marked, old := sigaction{handler: uintptr(handler)}, sigaction{}
+	if _, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&marked)), uintptr(unsafe.Pointer(&old)), sigSetSize, 0, 0); errno != 0 {
+		return
+	}
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTTIN)
+	signal.Stop(c)
+	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&old)), 0, sigSetSize, 0, 0)
+}
+
+// dataRanges are the addresses of the binary's variables: what is mapped from
+// its file to be written, and .bss, the anonymous memory right behind.
+func dataRanges() (ranges [][2]uint64) {
+	text, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return nil
+	}
+	exe := ""
+	end := uint64(0)
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line) // proc_pid_maps(5)
+		if len(f) < 5 {
+			continue
+		}
+		from, to, _ := strings.Cut(f[0], "-")
+		first, err1 := strconv.ParseUint(from, 16, 64)
+		last, err2 := strconv.ParseUint(to, 16, 64)
+		if err1 != nil || err2 != nil {
+			continue
+		}
+		name := strings.Join(f[5:], " ")
+		if exe == "" {
+			exe = name // the first mapping of a static binary is its own
+		}
+		if name == exe || name == "" && first == end {
+			if strings.HasPrefix(f[1], "rw") {
+				ranges = append(ranges, [2]uint64{first, last})
+			}
+			end = last
+		}
+	}
+	return ranges
+}
+
+func searchMark(r [2]uint64) (ignored uint64, ok bool) {
+	f, err := os.Open("/proc/self/mem")
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	b := make([]byte, min(r[1]-r[0], 64<<20))
+	n, _ := f.ReadAt(b, int64(r[0])) // short where a page cannot be read
+	const word = 8
+	const at = int(syscall.SIGTTIN) * word
+	for i := at; i+(sigCount+1)*word-at <= n; i += word {
+		if binary.LittleEndian.Uint64(b[i:]) != mark {
+			continue
+		}
+		handlers := b[i-at:]
+		handler := func(sig int) uint64 { return binary.LittleEndian.Uint64(handlers[sig*word:]) }
+		// Nobody can ever have changed these.
+		if handler(0) != 0 || handler(int(syscall.SIGKILL)) != 0 || handler(int(syscall.SIGSTOP)) != 0 {
+			continue
+		}
+		for sig := 1; sig <= sigCount; sig++ {
+			if handler(sig) == sigIgnore {
+				ignored |= 1 << (sig - 1)
+			}
+		}
+		return ignored, true
+	}
+	return 0, false
+}
