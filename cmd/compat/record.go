@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,8 @@ import (
 type recordFlags struct {
 	out, outDir, mode, mount string
 	watch, bind              []string
-	readOnly                 bool
+	readOnly, mpi            bool
+	events, summary          bool
 }
 
 func (f *recordFlags) add(flags *pflag.FlagSet) {
@@ -30,6 +32,9 @@ func (f *recordFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.watch, "watch", nil, "record this tree only; repeatable")
 	flags.StringArrayVar(&f.bind, "bind", nil, "leave this directory unrecorded; repeatable")
 	flags.BoolVar(&f.readOnly, "read-only", false, "the program cannot change files")
+	flags.BoolVar(&f.mpi, "mpi", false, "this is a rank of an MPI job: one view a machine, one recording a rank")
+	flags.BoolVar(&f.events, "events", false, "print the events on stderr while they happen")
+	flags.BoolVar(&f.summary, "summary", false, "say on stderr at the end what the recording comes to")
 	flags.StringVar(&f.mount, "mount", "", "show the recorded view at this empty directory until a signal comes, and run nothing")
 }
 
@@ -74,26 +79,43 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 	if o.Bind, err = directories(f.bind); err != nil {
 		return err
 	}
-	out, err := f.output(args)
+	if f.mpi {
+		rank, ok := record.RankOf(os.Getenv)
+		if !ok {
+			return &exit.Error{
+				Err:  errors.New("--mpi: no launcher has given this process a rank"),
+				Hint: "start it by mpirun, srun or flux run: mpirun -n 4 compat record --mpi --out-dir DIR CMD", Status: exit.Own,
+			}
+		}
+		o.Rank, o.Share = &rank.Rank, rank.Job
+	}
+	out, err := f.output(args, o.Rank)
 	if err != nil {
 		return &exit.Error{Err: err, Status: exit.Own, Hint: "name another place with --out or --out-dir"}
 	}
 	defer out.Close()
 	o.Output, o.Plain = out, !strings.HasSuffix(out.Name(), ".zst")
+	shown := func() {}
+	if f.events {
+		if o.Live, shown, err = showLive(cmd.ErrOrStderr()); err != nil {
+			return &exit.Error{Err: err, Status: exit.Own}
+		}
+	}
 	var r *record.Result
 	if f.mount != "" {
 		r, err = record.Mount(cmd.Context(), f.mount, o)
 	} else {
 		r, err = record.Run(cmd.Context(), o)
 	}
+	shown()
 	if r == nil && err != nil {
 		os.Remove(out.Name())
 	}
 	if err != nil {
 		return recordError(err, f.mount != "")
 	}
-	if f.out == "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "Recorded in", out.Name())
+	if err := f.said(cmd.ErrOrStderr(), out.Name()); err != nil {
+		return &exit.Error{Err: err, Status: exit.Own}
 	}
 	if r.Exit != 0 {
 		return exit.With(r.Exit)
@@ -113,15 +135,25 @@ func directories(names []string) (out []string, err error) {
 }
 
 // output opens the recording's file.
-func (f *recordFlags) output(args []string) (*os.File, error) {
+func (f *recordFlags) output(args []string, rank *int) (*os.File, error) {
+	part := ""
+	if rank != nil {
+		part = fmt.Sprintf("-rank%d", *rank)
+	}
 	if f.out != "" {
-		return os.Create(f.out)
+		// x.jsonl.zst: x-rank0.jsonl.zst
+		dir, base := filepath.Split(f.out)
+		stem, ext, dot := strings.Cut(base, ".")
+		if dot {
+			ext = "." + ext
+		}
+		return os.Create(dir + stem + part + ext)
 	}
 	name := "mount"
 	if len(args) > 0 {
 		name = filepath.Base(args[0])
 	}
-	stem := fmt.Sprintf("%s-%s-%d", name, time.Now().Format("20060102T150405"), os.Getpid())
+	stem := fmt.Sprintf("%s-%s-%d%s", name, time.Now().Format("20060102T150405"), os.Getpid(), part)
 	for n := 0; ; n++ {
 		full := filepath.Join(f.outDir, stem+".jsonl.zst")
 		if n > 0 {
@@ -132,6 +164,50 @@ func (f *recordFlags) output(args []string) (*os.File, error) {
 			return out, err
 		}
 	}
+}
+
+// said says where the recording is, unless the user named it, and what is in it.
+func (f *recordFlags) said(w io.Writer, name string) error {
+	if f.out == "" {
+		fmt.Fprintln(w, "Recorded in", exit.Printable(name))
+	}
+	if !f.summary {
+		return nil
+	}
+	r, err := trace.Open(name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	s, err := trace.Summarize(r, nil)
+	if err != nil {
+		return err
+	}
+	return writeRecordingSummary(w, s, true)
+}
+
+// showLive gives a file for a plain recording, whose events are printed as they
+// come. wait returns when all are.
+func showLive(w io.Writer) (file *os.File, wait func(), err error) {
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer pr.Close()
+		r, err := trace.NewReader(pr)
+		if err != nil {
+			return // nothing was recorded
+		}
+		var ev trace.Event
+		for r.Next(&ev) == nil {
+			writeEvent(w, &ev)
+		}
+		io.Copy(io.Discard, pr) // the program must not wait for us
+	}()
+	return pw, func() { pw.Close(); <-done }, nil
 }
 
 // recordError is what a failure before, beside or after the program means.
