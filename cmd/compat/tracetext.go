@@ -16,7 +16,7 @@ import (
 )
 
 // seconds of nanoseconds, to the microsecond.
-func seconds(ns int64) string { return fmt.Sprintf("%.6f", float64(ns)/1e9) }
+func seconds(ns int64) string { return strconv.FormatFloat(float64(ns)/1e9, 'f', 6, 64) }
 
 // writeEvent writes a line as strace -r -T would:
 //

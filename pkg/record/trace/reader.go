@@ -16,6 +16,9 @@ import (
 // decoder should take (RFC 8878, 3.1.1.1.2), and `zstd -19` makes.
 const maxWindow = 8 << 20
 
+// bufferSize is for the usual lines, in bytes; longer ones are put together.
+const bufferSize = 64 << 10
+
 // Reader reads a recording, whose events pass: it takes constant memory. It is
 // for one goroutine.
 type Reader struct {
@@ -65,14 +68,14 @@ func Open(name string) (*Reader, error) {
 // within its header, and else is that of r.
 func NewReader(r io.Reader) (*Reader, error) {
 	t := &Reader{src: source{r: r}, parser: newParser()}
-	t.lines = bufio.NewReaderSize(&t.src, maxLine+1)
+	t.lines = bufio.NewReaderSize(&t.src, bufferSize)
 	if magic, _ := t.lines.Peek(4); bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}) { // RFC 8878, 3.1.1
 		var err error
 		t.dec, err = zstd.NewReader(t.lines, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, t.fault(err)
 		}
-		t.lines = bufio.NewReaderSize(t.dec, maxLine+1)
+		t.lines = bufio.NewReaderSize(t.dec, bufferSize)
 	}
 	line, err := t.next(maxHeader)
 	switch {

@@ -149,7 +149,7 @@ func TestLine(t *testing.T) {
 // truncated, and is no error; only one without a header is none.
 func TestCutAnywhere(t *testing.T) {
 	g := rand.New(rand.NewPCG(3, 4))
-	events := make([]Event, 12)
+	events := make([]Event, 8)
 	for i := range events {
 		events[i] = randomEvent(g)
 	}
