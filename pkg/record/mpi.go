@@ -2,7 +2,9 @@ package record
 
 import (
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Rank is the place of this process in an MPI job, as its launcher has told it.
@@ -36,4 +38,22 @@ func RankOf(getenv func(string) string) (Rank, bool) {
 		return Rank{rank, launcher.job + "-" + job}, true
 	}
 	return Rank{}, false
+}
+
+// sessionDirs are the directories by whose files and sockets the ranks talk to
+// their launcher, which is not in the view: PMIx keeps its data store in memory
+// that is mapped from there. They are bound into the view.
+func sessionDirs(env []string) (dirs []string) {
+	for _, kv := range env {
+		k, v, _ := strings.Cut(kv, "=")
+		if k != "PMIX_SERVER_TMPDIR" && !(strings.HasPrefix(k, "PMIX_DSTORE_") && strings.HasSuffix(k, "_BASE_PATH")) {
+			continue
+		}
+		if st, err := os.Stat(v); err == nil && st.IsDir() && strings.HasPrefix(v, "/") && !slices.Contains(dirs, v) {
+			dirs = append(dirs, v)
+		}
+	}
+	slices.Sort(dirs)
+	// What is below another of them is bound with it.
+	return slices.CompactFunc(dirs, func(a, b string) bool { return strings.HasPrefix(b, a+"/") })
 }

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/compspec/compat/pkg/internal/sandbox"
 	"github.com/compspec/compat/pkg/record/trace"
@@ -93,6 +94,9 @@ func Run(_ context.Context, o Options) (*Result, error) {
 	path, err := sandbox.LookPath(o.Argv[0], os.Getenv("PATH"))
 	if err != nil {
 		return nil, unstarted(&o, err)
+	}
+	if o.Share != "" {
+		o.Bind = append(slices.Clone(o.Bind), sessionDirs(o.Env)...)
 	}
 	s, p, err := start(&o, path)
 	if s != nil {

@@ -53,6 +53,7 @@ type node struct {
 	cached  int  // handles that use the page cache
 	backed  int  // handles that are passed through
 	backing int32
+	shared  bool // a handle that wrote was passed through, see passthrough
 }
 
 // stamp tells one content of a file from another.
