@@ -96,7 +96,7 @@ func startServer() (*server, error) {
 	}
 	defer null.Close()
 	p, err := os.StartProcess("/proc/self/exe", []string{serverName}, &os.ProcAttr{
-		Dir: "/", Env: []string{"GOTRACEBACK=single"},
+		Dir: "/", Env: []string{"GOTRACEBACK=single", "GOMAXPROCS=" + os.Getenv("GMP")},
 		Files: []*os.File{null, null, w, theirs, served},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
@@ -125,7 +125,7 @@ func (s *server) send(r request, files ...*os.File) error {
 		rights = unix.UnixRights(fds...)
 	}
 	if err := unix.Sendmsg(int(s.control.Fd()), b, rights, nil, unix.MSG_NOSIGNAL); err != nil {
-		return s.because(fmt.Errorf("talking to the recorder's server: %w", err))
+		return s.because(ErrLost)
 	}
 	return nil
 }
@@ -224,8 +224,13 @@ func (s *server) finish(exit *int) (trace.Footer, error) {
 	}
 }
 
-// because adds what the server said before it ended.
+// because adds how the server ended, and what it said before.
 func (s *server) because(err error) error {
+	if s.process != nil && errors.Is(err, ErrLost) {
+		if state, werr := s.process.Wait(); werr == nil {
+			err = fmt.Errorf("%w (%s)", err, state)
+		}
+	}
 	select {
 	case text := <-s.said:
 		s.said <- text

@@ -82,7 +82,7 @@ type UnsupportedError struct {
 func (e *UnsupportedError) Error() string { return e.Err.Error() }
 
 // ErrLost says that the server ended before the program, which was ended too.
-var ErrLost = errors.New("the recorder was killed, and the program with it; what it had recorded up to then is there")
+var ErrLost = errors.New("the recorder's server ended, and the program with it; what was recorded up to then is there")
 
 // Run runs the program and returns when it has ended and the recording is
 // written. A Result beside an error holds the program's status: only the
@@ -105,16 +105,18 @@ func Run(_ context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	lost := make(chan struct{})
+	lost, killed := make(chan struct{}), make(chan struct{})
 	go func() {
 		if s.wait() != nil { // it says nothing before it is asked, unless it ends
-			p.KillView()
 			close(lost)
+			p.KillView()
+			close(killed)
 		}
 	}()
 	exit, err := p.Wait()
 	select {
 	case <-lost:
+		<-killed
 		return &Result{Exit: exit}, s.because(ErrLost)
 	default:
 	}
