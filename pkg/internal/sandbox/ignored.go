@@ -97,17 +97,31 @@ func dataRanges() (ranges [][2]uint64) {
 	return ranges
 }
 
+// searchMark looks at the first few MiB only: variables are sorted by size, and
+// behind the small ones may be tens of MiB that nobody uses (the memory of
+// crypto/internal/fips140/drbg).
 func searchMark(r [2]uint64) (ignored uint64, ok bool) {
 	f, err := os.Open("/proc/self/mem")
 	if err != nil {
 		return 0, false
 	}
 	defer f.Close()
-	b := make([]byte, min(r[1]-r[0], 16<<20))
-	n, _ := f.ReadAt(b, int64(r[0])) // short where a page cannot be read
-	const word = 8
+	const chunk, overlap = 128 << 10, (sigCount + 1) * word
+	b := make([]byte, chunk+overlap)
+	for at := r[0]; at < min(r[1], r[0]+4<<20); at += chunk {
+		n, err := f.ReadAt(b[:min(uint64(len(b)), r[1]-at)], int64(at))
+		if ignored, ok := markIn(b[:n]); ok || err != nil {
+			return ignored, ok
+		}
+	}
+	return 0, false
+}
+
+const word = 8 // the size of a uintptr
+
+func markIn(b []byte) (ignored uint64, ok bool) {
 	const at = int(syscall.SIGTTIN) * word
-	for i := at; i+(sigCount+1)*word-at <= n; i += word {
+	for i := at; i+(sigCount+1)*word-at <= len(b); i += word {
 		if binary.LittleEndian.Uint64(b[i:]) != mark {
 			continue
 		}
