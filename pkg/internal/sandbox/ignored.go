@@ -56,51 +56,72 @@ func setMark() {
 	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&old)), 0, sigSetSize, 0, 0)
 }
 
-// dataRanges are the addresses of the binary's variables: what is mapped from
-// its file to be written, and .bss, the anonymous memory right behind.
+// dataRanges are the addresses of the binary's variables, .bss too: its program
+// headers say where. The mapping behind .bss may be the heap, which is large.
 func dataRanges() (ranges [][2]uint64) {
 	text, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		return nil
 	}
-	exe := ""
-	end := uint64(0)
-	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line) // proc_pid_maps(5)
-		if len(f) < 5 {
-			continue
+	// The first mapping is the start of the binary's file (proc_pid_maps(5)).
+	from, _, _ := strings.Cut(string(text), "-")
+	start, err := strconv.ParseUint(from, 16, 64)
+	if err != nil {
+		return nil
+	}
+	f, err := os.Open("/proc/self/mem")
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	b := make([]byte, 4096)
+	if _, err := f.ReadAt(b, int64(start)); err != nil || string(b[:5]) != "\x7fELF\x02" {
+		return nil
+	}
+	// Elf64_Ehdr and Elf64_Phdr of elf(5).
+	le := binary.LittleEndian
+	const etDyn, ptLoad, pfW, size = 3, 1, 2, 56
+	base := uint64(0)
+	if le.Uint16(b[16:]) == etDyn {
+		base = start
+	}
+	at, count := le.Uint64(b[32:]), uint64(le.Uint16(b[56:]))
+	for ; count > 0 && at <= uint64(len(b)-size); count-- {
+		h := b[at:]
+		if le.Uint32(h) == ptLoad && le.Uint32(h[4:])&pfW != 0 {
+			first := (base + le.Uint64(h[16:]) + 7) &^ 7
+			ranges = append(ranges, [2]uint64{first, first + le.Uint64(h[40:])})
 		}
-		from, to, _ := strings.Cut(f[0], "-")
-		first, err1 := strconv.ParseUint(from, 16, 64)
-		last, err2 := strconv.ParseUint(to, 16, 64)
-		if err1 != nil || err2 != nil {
-			continue
-		}
-		name := strings.Join(f[5:], " ")
-		if exe == "" {
-			exe = name // the first mapping of a static binary is its own
-		}
-		if name == exe || name == "" && first == end {
-			if strings.HasPrefix(f[1], "rw") {
-				ranges = append(ranges, [2]uint64{first, last})
-			}
-			end = last
-		}
+		at += size
 	}
 	return ranges
 }
 
+// searchMark looks at the first few MiB only: variables are sorted by size, and
+// behind the small ones may be tens of MiB that nobody uses (the memory of
+// crypto/internal/fips140/drbg).
 func searchMark(r [2]uint64) (ignored uint64, ok bool) {
 	f, err := os.Open("/proc/self/mem")
 	if err != nil {
 		return 0, false
 	}
 	defer f.Close()
-	b := make([]byte, min(r[1]-r[0], 64<<20))
-	n, _ := f.ReadAt(b, int64(r[0])) // short where a page cannot be read
-	const word = 8
+	const chunk, overlap = 128 << 10, (sigCount + 1) * word
+	b := make([]byte, chunk+overlap)
+	for at := r[0]; at < min(r[1], r[0]+4<<20); at += chunk {
+		n, err := f.ReadAt(b[:min(uint64(len(b)), r[1]-at)], int64(at))
+		if ignored, ok := markIn(b[:n]); ok || err != nil {
+			return ignored, ok
+		}
+	}
+	return 0, false
+}
+
+const word = 8 // the size of a uintptr
+
+func markIn(b []byte) (ignored uint64, ok bool) {
 	const at = int(syscall.SIGTTIN) * word
-	for i := at; i+(sigCount+1)*word-at <= n; i += word {
+	for i := at; i+(sigCount+1)*word-at <= len(b); i += word {
 		if binary.LittleEndian.Uint64(b[i:]) != mark {
 			continue
 		}

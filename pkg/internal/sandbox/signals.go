@@ -12,13 +12,18 @@ type forwarder struct {
 	p       *Process
 	ignore  uint64 // signal n is bit n-1
 	signals chan os.Signal
+	ready   chan struct{} // closed when listen is done
 }
 
-// newForwarder takes the signals over. SIGTSTP, SIGTTIN and SIGTTOU keep their
+func newForwarder(p *Process, creds credentials) *forwarder {
+	return &forwarder{p, creds.ignored, make(chan os.Signal, 64), make(chan struct{})}
+}
+
+// listen takes the signals over. SIGTSTP, SIGTTIN and SIGTTOU keep their
 // default: main stops, as the program does. What main was started to ignore
 // stays ignored.
-func newForwarder(p *Process, creds credentials) *forwarder {
-	f := &forwarder{p, creds.ignored, make(chan os.Signal, 64)}
+func (f *forwarder) listen() {
+	defer close(f.ready)
 	// Not all 64: each costs a handshake with the runtime's signal thread. The
 	// others have their default in main, the real-time signals too.
 	var list []os.Signal
@@ -31,12 +36,11 @@ func newForwarder(p *Process, creds credentials) *forwarder {
 		}
 	}
 	signal.Notify(f.signals, list...)
-	return f
 }
 
 func (f *forwarder) ignored(sig syscall.Signal) bool { return f.ignore>>(sig-1)&1 != 0 }
 
-// run passes on what comes, and what came since newForwarder.
+// run passes on what comes, and what came since listen.
 func (f *forwarder) run() {
 	for s := range f.signals {
 		sig, ok := s.(syscall.Signal)
@@ -61,6 +65,7 @@ func (f *forwarder) run() {
 
 // stop gives the signals back; run, if it was started, ends.
 func (f *forwarder) stop() {
+	<-f.ready
 	signal.Stop(f.signals) // nothing is sent after it has returned
 	close(f.signals)
 }

@@ -14,9 +14,8 @@ import (
 // signals on and keeps job control.
 type Process struct {
 	pid    int
-	taken  func() error // unmounts what fusermount mounted
-	socket int          // to the stage, until it has become the program
-	view   View         // UserNS and MountNS
+	socket int  // to the stage, until it has become the program
+	view   View // UserNS and MountNS
 	signal *forwarder
 	frames []byte
 
@@ -64,12 +63,17 @@ func (s *starter) run(started chan<- error) {
 	// so that it stays until the program has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// Before the start: a signal must not end main while a mount is there to remove.
 	s.p.signal = newForwarder(s.p, s.creds)
+	go s.p.signal.listen()
+	if s.Way == Fusermount {
+		// A signal must not end main while there is a mount to remove.
+		<-s.p.signal.ready
+	}
 	err := s.start()
 	if err != nil {
 		s.p.signal.stop()
 	} else {
+		<-s.p.signal.ready
 		go s.p.signal.run()
 	}
 	started <- err
