@@ -99,7 +99,9 @@ func TestCost(t *testing.T) {
 			line += fmt.Sprintf(" | %s %d ms, %.2f", way.name, median(times[way.name]).Milliseconds(), float64(median(times[way.name]))/float64(median(base)))
 		}
 		t.Log(line)
-		exec.Command(*bin, append([]string{"record", "--out", recording}, w.argv...)...).Run()
+		again := exec.Command(*bin, append([]string{"record", "--out", recording}, w.argv...)...)
+		again.Dir = dir
+		again.Run()
 		if r, err := trace.Open(recording); err == nil {
 			var ev trace.Event
 			for r.Next(&ev) == nil {
