@@ -43,7 +43,7 @@ any OCI registry, and answers offline whether the program will start here.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit.UsageError(cmd.CommandPath(), "%w", err)
 	})
-	docs := local.Documents{}
+	docs := artifactDocuments{}
 	root.AddCommand(
 		newLocal(local.Gen()),
 		newPush(docs),
