@@ -21,6 +21,7 @@ type recordFlags struct {
 	out, outDir, mode, mount string
 	watch, bind              []string
 	readOnly                 bool
+	attach                   attachment
 }
 
 func (f *recordFlags) add(flags *pflag.FlagSet) {
@@ -31,6 +32,7 @@ func (f *recordFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.bind, "bind", nil, "leave this directory unrecorded; repeatable")
 	flags.BoolVar(&f.readOnly, "read-only", false, "the program cannot change files")
 	flags.StringVar(&f.mount, "mount", "", "show the recorded view at this empty directory until a signal comes, and run nothing")
+	f.attach.add(flags)
 }
 
 func newRecord() *cobra.Command {
@@ -42,11 +44,16 @@ func newRecord() *cobra.Command {
 its children look for, open, or change. It behaves as without: its output, its
 exit status, its signals.
 
+With --attach the recording becomes a referrer of an image that is in a
+registry, which is looked for before the program runs. Without --out and
+--out-dir it is in no other place then, unless it cannot be attached.
+
 Exit status: 0 or another of the program's, 128+n after signal n; 125 compat
 itself failed; 126 CMD is not executable; 127 CMD is not there. With --mount: 0
 done; 2 usage; 6 this kernel or host cannot do it; 125 another failure.`,
 		Example: `  compat record python3 -c 'import json'
-  compat record --out lmp.jsonl.zst lmp -in in.melt`,
+  compat record --out lmp.jsonl.zst lmp -in in.melt
+  compat record --attach registry.example/lammps:v1 lmp -in in.melt`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if (f.mount != "") == (len(args) > 0) {
 				return exit.UsageError(cmd.CommandPath(), "what to run is missing, or --mount DIR in its place")
@@ -74,6 +81,9 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 	if o.Bind, err = directories(f.bind); err != nil {
 		return err
 	}
+	if o.Image, err = f.attach.resolve(cmd); err != nil {
+		return err
+	}
 	out, err := f.output(args)
 	if err != nil {
 		return &exit.Error{Err: err, Status: exit.Own, Hint: "name another place with --out or --out-dir"}
@@ -89,11 +99,19 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 	if r == nil && err != nil {
 		os.Remove(out.Name())
 	}
+	if f.out == "" && r != nil && !(err == nil && f.temporary()) {
+		fmt.Fprintln(cmd.ErrOrStderr(), "Recorded in", out.Name())
+	}
 	if err != nil {
 		return recordError(err, f.mount != "")
 	}
-	if f.out == "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "Recorded in", out.Name())
+	if f.attach.image != "" {
+		if err := f.attach.attach(cmd, out.Name()); err != nil {
+			return err
+		}
+		if f.temporary() {
+			os.Remove(out.Name()) // what was attached is no longer needed here
+		}
 	}
 	if r.Exit != 0 {
 		return exit.With(r.Exit)
@@ -112,22 +130,31 @@ func directories(names []string) (out []string, err error) {
 	return out, nil
 }
 
+// temporary reports whether the recording has no place of its own on this
+// machine: it is removed once it is attached.
+func (f *recordFlags) temporary() bool {
+	return f.attach.image != "" && f.out == "" && f.outDir == ""
+}
+
 // output opens the recording's file.
 func (f *recordFlags) output(args []string) (*os.File, error) {
 	if f.out != "" {
 		return os.Create(f.out)
 	}
-	name := "mount"
+	name, dir, perm := "mount", f.outDir, os.FileMode(0o666)
+	if f.temporary() { // others can look into its directory
+		dir, perm = os.TempDir(), 0o600
+	}
 	if len(args) > 0 {
 		name = filepath.Base(args[0])
 	}
 	stem := fmt.Sprintf("%s-%s-%d", name, time.Now().Format("20060102T150405"), os.Getpid())
 	for n := 0; ; n++ {
-		full := filepath.Join(f.outDir, stem+".jsonl.zst")
+		full := filepath.Join(dir, stem+".jsonl.zst")
 		if n > 0 {
-			full = filepath.Join(f.outDir, fmt.Sprintf("%s-%d.jsonl.zst", stem, n))
+			full = filepath.Join(dir, fmt.Sprintf("%s-%d.jsonl.zst", stem, n))
 		}
-		out, err := os.OpenFile(full, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		out, err := os.OpenFile(full, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 		if !errors.Is(err, os.ErrExist) {
 			return out, err
 		}
