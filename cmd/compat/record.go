@@ -22,6 +22,7 @@ type recordFlags struct {
 	watch, bind              []string
 	readOnly                 bool
 	attach                   attachment
+	against                  against
 }
 
 func (f *recordFlags) add(flags *pflag.FlagSet) {
@@ -33,6 +34,7 @@ func (f *recordFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.readOnly, "read-only", false, "the program cannot change files")
 	flags.StringVar(&f.mount, "mount", "", "show the recorded view at this empty directory until a signal comes, and run nothing")
 	f.attach.add(flags)
+	f.against.add(flags)
 }
 
 func newRecord() *cobra.Command {
@@ -48,12 +50,19 @@ With --attach the recording becomes a referrer of an image that is in a
 registry, which is looked for before the program runs. Without --out and
 --out-dir it is in no other place then, unless it cannot be attached.
 
+With --ref the run is compared with a spec: on standard error, what it used and
+the spec does not state, what is stated of the programs that ran and was not
+used, and what was in another place, of another content, or without a symbol
+version. Data files that may differ from run to run (see gen --trace) are not
+missed in the spec.
+
 Exit status: 0 or another of the program's, 128+n after signal n; 125 compat
-itself failed; 126 CMD is not executable; 127 CMD is not there. With --mount: 0
+itself failed, or with --strict the run differs from its spec; 126 CMD is not executable; 127 CMD is not there. With --mount: 0
 done; 2 usage; 6 this kernel or host cannot do it; 125 another failure.`,
 		Example: `  compat record python3 -c 'import json'
   compat record --out lmp.jsonl.zst lmp -in in.melt
-  compat record --attach registry.example/lammps:v1 lmp -in in.melt`,
+  compat record --attach registry.example/lammps:v1 lmp -in in.melt
+  compat record --ref registry.example/lammps:v1 --strict lmp -in in.melt`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if (f.mount != "") == (len(args) > 0) {
 				return exit.UsageError(cmd.CommandPath(), "what to run is missing, or --mount DIR in its place")
@@ -81,7 +90,7 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 	if o.Bind, err = directories(f.bind); err != nil {
 		return err
 	}
-	if o.Image, err = f.attach.resolve(cmd); err != nil {
+	if o.Image, err = f.prepare(cmd); err != nil {
 		return err
 	}
 	out, err := f.output(args)
@@ -105,18 +114,55 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return recordError(err, f.mount != "")
 	}
-	if f.attach.image != "" {
-		if err := f.attach.attach(cmd, out.Name()); err != nil {
-			return err
-		}
-		if f.temporary() {
-			os.Remove(out.Name()) // what was attached is no longer needed here
-		}
+	if err := f.finish(cmd, out.Name()); err != nil {
+		return err
 	}
 	if r.Exit != 0 {
 		return exit.With(r.Exit)
 	}
 	return nil
+}
+
+// prepare asks for all that could be wrong with references before the program
+// runs. It returns the digest of the image to attach to.
+func (f *recordFlags) prepare(cmd *cobra.Command) (image string, err error) {
+	a := &f.attach
+	if err := f.against.complete(cmd.CommandPath()); err != nil {
+		return "", err
+	}
+	spec := f.against.ref != ""
+	if a.image != "" || spec && !f.against.isFile(a.opts.OCILayout) {
+		if a.to, a.done, err = a.open(cmd); err != nil {
+			return "", err
+		}
+		defer a.done()
+	}
+	if spec {
+		if err := f.against.load(cmd, a.to); err != nil {
+			return "", err
+		}
+	}
+	if a.image == "" {
+		return "", nil
+	}
+	return a.resolve(cmd)
+}
+
+// finish compares and attaches the recording of a run that has ended.
+func (f *recordFlags) finish(cmd *cobra.Command, file string) error {
+	var differs error
+	if f.against.ref != "" {
+		differs = f.against.compare(cmd, file)
+	}
+	if f.attach.image != "" {
+		if err := f.attach.attach(cmd, file); err != nil {
+			return errors.Join(differs, err)
+		}
+		if f.temporary() {
+			os.Remove(file) // what was attached is no longer needed here
+		}
+	}
+	return differs
 }
 
 func directories(names []string) (out []string, err error) {

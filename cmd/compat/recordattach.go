@@ -30,18 +30,10 @@ func (a *attachment) add(fs *pflag.FlagSet) {
 // resolve finds the image before the program runs: a wrong reference or a
 // missing password shall not cost a run of hours. It returns the digest.
 func (a *attachment) resolve(cmd *cobra.Command) (digest string, err error) {
-	if a.image == "" {
-		return "", nil
-	}
 	if _, err := a.readAnnotations(cmd.CommandPath(), ""); err != nil {
-		return "", err // a usage error
+		return "", err // most likely of usage
 	}
-	if a.to, a.done, err = a.open(cmd); err != nil {
-		return "", err
-	}
-	a.subject, err = remote.ResolveSubject(cmd.Context(), a.to, a.image)
-	a.done()
-	if err != nil {
+	if a.subject, err = remote.ResolveSubject(cmd.Context(), a.to, a.image); err != nil {
 		return "", ownFailure(err, "")
 	}
 	return a.subject.Digest, nil
@@ -58,11 +50,7 @@ func (a *attachment) attach(cmd *cobra.Command, file string) error {
 	if err != nil {
 		return failed(err)
 	}
-	ctx := cmd.Context()
-	if ctx.Err() != nil { // the signal was for the program; a second one ends us
-		ctx = context.WithoutCancel(ctx)
-	}
-	attached, err := remote.Attach(ctx, a.to, a.subject.Reference, c, a.push)
+	attached, err := remote.Attach(afterRun(cmd.Context()), a.to, a.subject.Reference, c, a.push)
 	a.done()
 	if err == nil {
 		err = a.export(attached[0])
@@ -82,4 +70,13 @@ func ownFailure(err error, hint string) error {
 		e.Hint = told.Hint
 	}
 	return e
+}
+
+// afterRun is the context of what is left to do. A signal that came during the
+// run was for the program, too: a second one ends the process.
+func afterRun(ctx context.Context) context.Context {
+	if ctx.Err() != nil {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
