@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,8 @@ import (
 type recordFlags struct {
 	out, outDir, mode, mount string
 	watch, bind              []string
-	readOnly                 bool
+	readOnly, mpi            bool
+	events, summary          bool
 	attach                   attachment
 	against                  against
 }
@@ -32,6 +34,9 @@ func (f *recordFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.watch, "watch", nil, "record this tree only; repeatable")
 	flags.StringArrayVar(&f.bind, "bind", nil, "leave this directory unrecorded; repeatable")
 	flags.BoolVar(&f.readOnly, "read-only", false, "the program cannot change files")
+	flags.BoolVar(&f.mpi, "mpi", false, "this is a rank of an MPI job: one view a machine, one recording a rank")
+	flags.BoolVar(&f.events, "events", false, "print the events on stderr while they happen")
+	flags.BoolVar(&f.summary, "summary", false, "say on stderr at the end what the recording comes to")
 	flags.StringVar(&f.mount, "mount", "", "show the recorded view at this empty directory until a signal comes, and run nothing")
 	f.attach.add(flags)
 	f.against.add(flags)
@@ -57,8 +62,9 @@ version. Data files that may differ from run to run (see gen --trace) are not
 missed in the spec.
 
 Exit status: 0 or another of the program's, 128+n after signal n; 125 compat
-itself failed, or with --strict the run differs from its spec; 126 CMD is not executable; 127 CMD is not there. With --mount: 0
-done; 2 usage; 6 this kernel or host cannot do it; 125 another failure.`,
+itself failed, or with --strict the run differs from its spec; 126 CMD is not
+executable; 127 CMD is not there. With --mount: 0 done; 2 usage; 6 this kernel
+or host cannot do it; 125 another failure.`,
 		Example: `  compat record python3 -c 'import json'
   compat record --out lmp.jsonl.zst lmp -in in.melt
   compat record --attach registry.example/lammps:v1 lmp -in in.melt
@@ -90,29 +96,49 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 	if o.Bind, err = directories(f.bind); err != nil {
 		return err
 	}
+	if f.mpi {
+		rank, ok := record.RankOf(os.Getenv)
+		if !ok {
+			return &exit.Error{
+				Err:  errors.New("--mpi: no launcher has given this process a rank"),
+				Hint: "start it by mpirun, srun or flux run: mpirun -n 4 compat record --mpi --out-dir DIR CMD", Status: exit.Own,
+			}
+		}
+		o.Rank, o.Share = &rank.Rank, rank.Job
+	}
 	if o.Image, err = f.prepare(cmd); err != nil {
 		return err
 	}
-	out, err := f.output(args)
+	out, err := f.output(args, o.Rank)
 	if err != nil {
 		return &exit.Error{Err: err, Status: exit.Own, Hint: "name another place with --out or --out-dir"}
 	}
 	defer out.Close()
 	o.Output, o.Plain = out, !strings.HasSuffix(out.Name(), ".zst")
+	shown := func() {}
+	if f.events {
+		if o.Live, shown, err = showLive(cmd.ErrOrStderr()); err != nil {
+			return &exit.Error{Err: err, Status: exit.Own}
+		}
+	}
 	var r *record.Result
 	if f.mount != "" {
 		r, err = record.Mount(cmd.Context(), f.mount, o)
 	} else {
 		r, err = record.Run(cmd.Context(), o)
 	}
+	shown()
 	if r == nil && err != nil {
 		os.Remove(out.Name())
 	}
-	if f.out == "" && r != nil && !(err == nil && f.temporary()) {
-		fmt.Fprintln(cmd.ErrOrStderr(), "Recorded in", out.Name())
-	}
 	if err != nil {
+		if r != nil && f.temporary() { // it is not attached
+			fmt.Fprintln(cmd.ErrOrStderr(), "Recorded in", exit.Printable(out.Name()))
+		}
 		return recordError(err, f.mount != "")
+	}
+	if err := f.said(cmd.ErrOrStderr(), out.Name()); err != nil {
+		return &exit.Error{Err: err, Status: exit.Own}
 	}
 	if err := f.finish(cmd, out.Name()); err != nil {
 		return err
@@ -121,48 +147,6 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 		return exit.With(r.Exit)
 	}
 	return nil
-}
-
-// prepare asks for all that could be wrong with references before the program
-// runs. It returns the digest of the image to attach to.
-func (f *recordFlags) prepare(cmd *cobra.Command) (image string, err error) {
-	a := &f.attach
-	if err := f.against.complete(cmd.CommandPath()); err != nil {
-		return "", err
-	}
-	spec := f.against.ref != ""
-	if a.image != "" || spec && !f.against.isFile(a.opts.OCILayout) {
-		if a.to, a.done, err = a.open(cmd); err != nil {
-			return "", err
-		}
-		defer a.done()
-	}
-	if spec {
-		if err := f.against.load(cmd, a.to); err != nil {
-			return "", err
-		}
-	}
-	if a.image == "" {
-		return "", nil
-	}
-	return a.resolve(cmd)
-}
-
-// finish compares and attaches the recording of a run that has ended.
-func (f *recordFlags) finish(cmd *cobra.Command, file string) error {
-	var differs error
-	if f.against.ref != "" {
-		differs = f.against.compare(cmd, file)
-	}
-	if f.attach.image != "" {
-		if err := f.attach.attach(cmd, file); err != nil {
-			return errors.Join(differs, err)
-		}
-		if f.temporary() {
-			os.Remove(file) // what was attached is no longer needed here
-		}
-	}
-	return differs
 }
 
 func directories(names []string) (out []string, err error) {
@@ -176,16 +160,20 @@ func directories(names []string) (out []string, err error) {
 	return out, nil
 }
 
-// temporary reports whether the recording has no place of its own on this
-// machine: it is removed once it is attached.
-func (f *recordFlags) temporary() bool {
-	return f.attach.image != "" && f.out == "" && f.outDir == ""
-}
-
 // output opens the recording's file.
-func (f *recordFlags) output(args []string) (*os.File, error) {
+func (f *recordFlags) output(args []string, rank *int) (*os.File, error) {
+	part := ""
+	if rank != nil {
+		part = fmt.Sprintf("-rank%d", *rank)
+	}
 	if f.out != "" {
-		return os.Create(f.out)
+		// x.jsonl.zst: x-rank0.jsonl.zst
+		dir, base := filepath.Split(f.out)
+		stem, ext, dot := strings.Cut(base, ".")
+		if dot {
+			ext = "." + ext
+		}
+		return os.Create(dir + stem + part + ext)
 	}
 	name, dir, perm := "mount", f.outDir, os.FileMode(0o666)
 	if f.temporary() { // others can look into its directory
@@ -194,7 +182,7 @@ func (f *recordFlags) output(args []string) (*os.File, error) {
 	if len(args) > 0 {
 		name = filepath.Base(args[0])
 	}
-	stem := fmt.Sprintf("%s-%s-%d", name, time.Now().Format("20060102T150405"), os.Getpid())
+	stem := fmt.Sprintf("%s-%s-%d%s", name, time.Now().Format("20060102T150405"), os.Getpid(), part)
 	for n := 0; ; n++ {
 		full := filepath.Join(dir, stem+".jsonl.zst")
 		if n > 0 {
@@ -205,6 +193,50 @@ func (f *recordFlags) output(args []string) (*os.File, error) {
 			return out, err
 		}
 	}
+}
+
+// said says where the recording is, unless the user named it, and what is in it.
+func (f *recordFlags) said(w io.Writer, name string) error {
+	if f.out == "" && !f.temporary() {
+		fmt.Fprintln(w, "Recorded in", exit.Printable(name))
+	}
+	if !f.summary {
+		return nil
+	}
+	r, err := trace.Open(name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	s, err := trace.Summarize(r, nil)
+	if err != nil {
+		return err
+	}
+	return writeRecordingSummary(w, s, true)
+}
+
+// showLive gives a file for a plain recording, whose events are printed as they
+// come. wait returns when all are.
+func showLive(w io.Writer) (file *os.File, wait func(), err error) {
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer pr.Close()
+		r, err := trace.NewReader(pr)
+		if err != nil {
+			return // nothing was recorded
+		}
+		var ev trace.Event
+		for r.Next(&ev) == nil {
+			writeEvent(w, &ev)
+		}
+		io.Copy(io.Discard, pr) // the program must not wait for us
+	}()
+	return pw, func() { pw.Close(); <-done }, nil
 }
 
 // recordError is what a failure before, beside or after the program means.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -70,13 +69,4 @@ func ownFailure(err error, hint string) error {
 		e.Hint = told.Hint
 	}
 	return e
-}
-
-// afterRun is the context of what is left to do. A signal that came during the
-// run was for the program, too: a second one ends the process.
-func afterRun(ctx context.Context) context.Context {
-	if ctx.Err() != nil {
-		return context.WithoutCancel(ctx)
-	}
-	return ctx
 }

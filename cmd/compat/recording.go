@@ -118,10 +118,17 @@ func noteTruncated(stderr io.Writer, name string, data []byte, manifest map[stri
 // an image that has one attached. from says in errors and headings what it is.
 func (f *fetcher) openRecording(ctx context.Context, arg, pull string) (r io.ReadCloser, from string, err error) {
 	if arg == "-" {
-		return io.NopCloser(f.cmd.InOrStdin()), "standard input", nil
+		// A read of standard input cannot be interrupted: leave it behind.
+		pr, pw := io.Pipe()
+		context.AfterFunc(ctx, func() { pr.CloseWithError(ctx.Err()) })
+		go func() {
+			_, err := io.Copy(pw, f.cmd.InOrStdin())
+			pw.CloseWithError(err)
+		}()
+		return pr, "standard input", nil
 	}
 	if !f.opts.OCILayout {
-		file, err := os.Open(arg)
+		file, err := os.OpenFile(arg, os.O_RDONLY|syscall.O_NONBLOCK, 0) // as trace.Open does
 		switch {
 		case err == nil:
 			return file, arg, nil

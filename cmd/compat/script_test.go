@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/compspec/compat/pkg/artifact/remote/remotetest"
@@ -45,11 +46,12 @@ func TestMain(m *testing.M) {
 //	image REF PLATFORM... push an image, or an index of several platforms
 //	root DIR PROGRAM...   copy programs with their libraries and loader into a root
 //	tmpfs DIR SIZE        mount a file system of that size until the script ends
+//	zstd FILE OUT         compress FILE
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		Setup:               setup,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "image": image, "root": root, "tmpfs": tmpfs},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "image": image, "root": root, "tmpfs": tmpfs, "zstd": compress},
 		Condition:           condition,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -188,4 +190,14 @@ func tmpfs(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.Mkdir(dir, 0o777))
 	ts.Check(syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+args[1]))
 	ts.Defer(func() { ts.Check(syscall.Unmount(dir, 0)) })
+}
+
+// compress is the script command zstd.
+func compress(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: zstd FILE OUT")
+	}
+	enc, err := zstd.NewWriter(nil)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), enc.EncodeAll([]byte(ts.ReadFile(args[0])), nil), 0o666))
 }

@@ -27,7 +27,9 @@ const (
 
 // request is what the server is told, and reply its answer.
 type request struct {
-	Kind   string        // "config", with the output and perhaps a live output; "mounted", with /dev/fuse; "end"
+	// Kind is "config", with the output and perhaps a live one; "mounted", with
+	// /dev/fuse; "share", with a listener and namespaces; "end".
+	Kind   string
 	Config *config       `json:",omitempty"`
 	Footer *trace.Footer `json:",omitempty"`
 	// With "mounted".
@@ -51,7 +53,7 @@ const maxMessage = 4 << 20
 
 // server is the recorder's other process, seen from here.
 type server struct {
-	process *os.Process
+	process *os.Process // nil: another rank started it
 	control *os.File
 	stage   *os.File // our end of the socket that the stage talks on
 	replies chan reply
@@ -94,7 +96,7 @@ func startServer() (*server, error) {
 	}
 	defer null.Close()
 	p, err := os.StartProcess("/proc/self/exe", []string{serverName}, &os.ProcAttr{
-		Dir: "/", Env: []string{"GOTRACEBACK=single"},
+		Dir: "/", Env: []string{"GOTRACEBACK=single", "GOMAXPROCS=" + os.Getenv("GMP")},
 		Files: []*os.File{null, null, w, theirs, served},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
@@ -123,22 +125,22 @@ func (s *server) send(r request, files ...*os.File) error {
 		rights = unix.UnixRights(fds...)
 	}
 	if err := unix.Sendmsg(int(s.control.Fd()), b, rights, nil, unix.MSG_NOSIGNAL); err != nil {
-		return s.because(fmt.Errorf("talking to the recorder's server: %w", err))
+		return s.because(ErrLost)
 	}
 	return nil
 }
 
 // receive waits for a reply; an error says that the server has ended.
-func (s *server) receive() (reply, error) {
+func (s *server) receive() (reply, []*os.File, error) {
 	var r reply
-	b, _, err := receive(int(s.control.Fd()))
+	b, files, err := receive(int(s.control.Fd()))
 	if err == nil {
 		err = json.Unmarshal(b, &r)
 	}
 	if err == nil && r.Err != "" {
-		return r, errors.New(r.Err)
+		err = errors.New(r.Err)
 	}
-	return r, err
+	return r, files, err
 }
 
 // receive takes one message and its descriptors; io.EOF: the other end is closed.
@@ -191,13 +193,13 @@ func (s *server) mounted(fuse *os.File, how sandbox.Mounted) error {
 	if err := s.send(request{Kind: "mounted", Mounted: &how}, fuse); err != nil {
 		return err
 	}
-	_, err := s.receive()
+	_, _, err := s.receive()
 	return err
 }
 
 // wait waits for the reply to finish, and says if there will be none.
 func (s *server) wait() error {
-	r, err := s.receive()
+	r, _, err := s.receive()
 	if err != nil && r.Err == "" {
 		return err
 	}
@@ -222,8 +224,13 @@ func (s *server) finish(exit *int) (trace.Footer, error) {
 	}
 }
 
-// because adds what the server said before it ended.
+// because adds how the server ended, and what it said before.
 func (s *server) because(err error) error {
+	if s.process != nil && errors.Is(err, ErrLost) {
+		if state, werr := s.process.Wait(); werr == nil {
+			err = fmt.Errorf("%w (%s)", err, state)
+		}
+	}
 	select {
 	case text := <-s.said:
 		s.said <- text
@@ -238,6 +245,8 @@ func (s *server) because(err error) error {
 // close leaves the server to itself: it ends with the view.
 func (s *server) close() {
 	s.control.Close()
-	s.stage.Close()
-	s.process.Release()
+	if s.process != nil { // our own, not another rank's
+		s.stage.Close()
+		s.process.Release()
+	}
 }

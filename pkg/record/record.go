@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/compspec/compat/pkg/internal/sandbox"
 	"github.com/compspec/compat/pkg/record/trace"
@@ -81,7 +82,7 @@ type UnsupportedError struct {
 func (e *UnsupportedError) Error() string { return e.Err.Error() }
 
 // ErrLost says that the server ended before the program, which was ended too.
-var ErrLost = errors.New("the recorder was killed, and the program with it; what it had recorded up to then is there")
+var ErrLost = errors.New("the recorder's server ended, and the program with it; what was recorded up to then is there")
 
 // Run runs the program and returns when it has ended and the recording is
 // written. A Result beside an error holds the program's status: only the
@@ -94,36 +95,28 @@ func Run(_ context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, unstarted(&o, err)
 	}
-	s, err := startServer()
+	if o.Share != "" {
+		o.Bind = append(slices.Clone(o.Bind), sessionDirs(o.Env)...)
+	}
+	s, p, err := start(&o, path)
+	if s != nil {
+		defer s.close()
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	way, err := sandbox.Probe()
-	if err != nil {
-		return nil, unsupported(err)
-	}
-	if err := s.configure(&o, path, way); err != nil {
-		return nil, err
-	}
-	p, err := sandbox.Start(sandbox.Config{
-		Argv: o.Argv, Path: path, Env: o.Env, Way: way,
-		Watch: o.Watch, Bind: o.Bind, ReadOnly: o.ReadOnly, Server: s.stage,
-	})
-	s.stage.Close()
-	if err != nil {
-		return nil, s.because(unstarted(&o, err))
-	}
-	lost := make(chan struct{})
+	lost, killed := make(chan struct{}), make(chan struct{})
 	go func() {
 		if s.wait() != nil { // it says nothing before it is asked, unless it ends
-			p.KillView()
 			close(lost)
+			p.KillView()
+			close(killed)
 		}
 	}()
 	exit, err := p.Wait()
 	select {
 	case <-lost:
+		<-killed
 		return &Result{Exit: exit}, s.because(ErrLost)
 	default:
 	}
@@ -132,6 +125,50 @@ func Run(_ context.Context, o Options) (*Result, error) {
 	}
 	footer, err := s.finish(&exit)
 	return &Result{Exit: exit, Footer: footer}, err
+}
+
+// start starts the server and the program, or the program in the view of a rank
+// that was here before.
+func start(o *Options, path string) (*server, *sandbox.Process, error) {
+	var listener *os.File
+	c := sandbox.Config{Argv: o.Argv, Path: path, Env: o.Env, Watch: o.Watch, Bind: o.Bind, ReadOnly: o.ReadOnly}
+	if o.Share != "" {
+		s, view, l, err := meet(o, path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if view != nil {
+			defer view.Close()
+			c.Join = view
+			p, err := sandbox.Start(c)
+			return s, p, unstarted(o, err)
+		}
+		listener = l
+		defer listener.Close()
+	}
+	s, err := startServer()
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Way, err = sandbox.Probe(); err != nil {
+		return s, nil, unsupported(err)
+	}
+	if err := s.configure(o, path, c.Way); err != nil {
+		return s, nil, err
+	}
+	c.Server = s.stage
+	p, err := sandbox.Start(c)
+	s.stage.Close()
+	if err != nil {
+		return s, nil, s.because(unstarted(o, err))
+	}
+	if listener != nil {
+		if err := s.share(p, listener); err != nil {
+			p.KillView()
+			return s, nil, fmt.Errorf("sharing the view: %w", err)
+		}
+	}
+	return s, p, nil
 }
 
 // Mount shows the recording view at a directory until ctx is done, for programs

@@ -2,13 +2,12 @@ package record
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,16 +31,13 @@ func serverMain() int {
 	if err != nil {
 		return 0 // whoever started us went away
 	}
-	var r request
-	if err := json.Unmarshal(b, &r); err != nil || r.Config == nil || len(files) == 0 {
-		fmt.Fprintln(os.Stderr, "no configuration came", err)
-		return 1
+	first, err := newSession(fdControl, os.Getppid(), b, files)
+	if err == nil {
+		s := &serving{first: first}
+		s.sessions.byTGID, s.sessions.handles = map[int]*session{}, map[uint64]*session{}
+		err = s.run()
 	}
-	s := &serving{config: r.Config, output: files[0]}
-	if r.Config.Live {
-		s.liveOutput = files[1]
-	}
-	if err := s.run(); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -78,94 +74,132 @@ func raiseFiles() {
 
 // serving is the server at work.
 type serving struct {
-	config     *config
-	output     *os.File
-	liveOutput *os.File
-	fs         *fusecore.FS
+	first    *session
+	fs       *fusecore.FS
+	sessions sessions
+	work     sync.WaitGroup // sessions that have not ended
 
-	started time.Time
-	writer  *trace.Writer
-	live    *trace.Writer
+	mu     sync.Mutex
+	shared *sharedView // nil: nobody else enters
 }
 
 // Event implements fusecore.Observer.
-func (s *serving) Event(ev *trace.Event) {
-	s.writer.Write(ev)
-	if s.live != nil {
-		s.live.Write(ev)
-	}
-}
+func (s *serving) Event(ev *trace.Event) { s.sessions.deliver(ev) }
 
+// run serves until nobody uses the view any more.
 func (s *serving) run() error {
+	c := s.first.config
 	hashed := make(chan string, 1)
-	go func() { hashed <- digest(s.config.Header.Program) }()
-	c := s.config
-	var conn *sandbox.Conn
-	var m sandbox.Mounted
-	var dev *os.File
-	if c.Mount {
-		b, files, err := receive(fdControl)
-		var r request
-		if err != nil || len(files) != 1 || json.Unmarshal(b, &r) != nil || r.Mounted == nil {
-			return nil // it could not be mounted
-		}
-		m, dev = *r.Mounted, files[0]
-	} else {
-		conn = sandbox.NewConn(fdStage)
-		var err error
-		if m, dev, err = conn.Mounted(); err != nil {
-			return nil // the stage says what went wrong
-		}
+	go func() { hashed <- digest(c.Header.Program) }()
+	conn := sandbox.NewConn(fdStage)
+	m, dev, err := s.mounted(conn)
+	if err != nil {
+		return nil // whoever mounts says what went wrong
 	}
-	opts := fusecore.Options{
+	s.fs, err = fusecore.New(fusecore.Options{
 		Mode: c.Header.Mode, Observer: s, ReadOnly: m.ReadOnly, AsCaller: !m.AllowOther,
 		Users: ranges(m.UIDs), Groups: ranges(m.GIDs), Log: os.Stderr,
-	}
-	fs, err := fusecore.New(opts)
+	})
 	if err == nil {
 		// The library closes the descriptor that it is given.
 		var fd int
 		if fd, err = unix.FcntlInt(dev.Fd(), unix.F_DUPFD_CLOEXEC, 0); err == nil {
-			err = fs.Connect(fd)
+			err = s.fs.Connect(fd)
 		}
 		dev.Close()
 	}
 	if err != nil {
-		if conn != nil {
-			conn.Refuse(err.Error())
-		}
+		conn.Refuse(err.Error())
 		return err
 	}
-	s.fs = fs
 	served := make(chan struct{})
-	if c.Mount {
-		if err := s.begin(<-hashed); err != nil {
-			return err
-		}
-		go s.serve(served)
-		s.reply(reply{})
-	} else {
-		go s.serve(served)
+	go func() {
+		s.fs.Serve()
+		close(served)
+	}()
+	if err := s.begin(conn, hashed); err != nil {
+		conn.Refuse(err.Error())
+		return err
+	}
+	unix.Close(fdStage)
+	s.work.Add(1)
+	s.control(s.first)
+	s.work.Wait()
+	<-served
+	return nil
+}
+
+// mounted waits for the descriptor of /dev/fuse.
+func (s *serving) mounted(conn *sandbox.Conn) (m sandbox.Mounted, dev *os.File, err error) {
+	if !s.first.config.Mount {
+		return conn.Mounted()
+	}
+	b, files, err := receive(fdControl)
+	var r request
+	if err != nil || len(files) != 1 || json.Unmarshal(b, &r) != nil || r.Mounted == nil {
+		return m, nil, unix.EBADMSG
+	}
+	return *r.Mounted, files[0], nil
+}
+
+// begin has the recording begin, and lets the program start.
+func (s *serving) begin(conn *sandbox.Conn, hashed <-chan string) error {
+	first, c := s.first, s.first.config
+	if !c.Mount {
 		if err := conn.OK(); err != nil {
-			return nil
+			return err
 		}
 		started, err := conn.Started()
 		if err != nil {
-			return nil
-		}
-		c.Header.Unrecorded = append(c.Header.Unrecorded, started.Unrecorded...)
-		if err := s.begin(<-hashed); err != nil {
-			conn.Refuse(err.Error())
 			return err
 		}
-		if err := conn.OK(); err != nil {
-			return nil
-		}
+		c.Header.Unrecorded = append(c.Header.Unrecorded, started.Unrecorded...)
 	}
-	unix.Close(fdStage)
-	s.control()
-	<-served
-	return nil
+	if err := first.begin(s.fs.Passthrough(), <-hashed); err != nil {
+		return err
+	}
+	s.sessions.add(first)
+	s.fs.Record(first.started)
+	if c.Mount {
+		first.reply(reply{})
+		return nil
+	}
+	return conn.OK()
+}
+
+// control waits for the end of a session's program, and ends the recording.
+// Where the one that runs it is gone, there is no footer: nobody knows how it
+// ended.
+func (s *serving) control(x *session) {
+	defer s.work.Done()
+	defer unix.Close(x.control)
+	for {
+		b, files, err := receive(x.control)
+		var r request
+		if err == nil {
+			err = json.Unmarshal(b, &r)
+		}
+		switch {
+		case err == nil && r.Kind == "share" && len(files) >= 3:
+			s.shareView(files)
+			continue
+		case err == nil && r.Kind == "end" && r.Footer != nil:
+			s.leave(x)
+			x.end(*r.Footer)
+		default:
+			time.Sleep(200 * time.Millisecond) // the writer flushes more often
+			s.leave(x)
+		}
+		return
+	}
+}
+
+// leave takes the session out, so that no event comes any more.
+func (s *serving) leave(x *session) {
+	if s.sessions.remove(x) == 0 {
+		s.fs.Record(time.Time{})
+		s.unshare()
+	}
 }
 
 func ranges(in []sandbox.Range) (out []fusecore.IDRange) {
@@ -173,69 +207,4 @@ func ranges(in []sandbox.Range) (out []fusecore.IDRange) {
 		out = append(out, fusecore.IDRange(r))
 	}
 	return out
-}
-
-func (s *serving) serve(done chan<- struct{}) {
-	s.fs.Serve()
-	close(done)
-}
-
-// begin writes the header and has the recording begin.
-func (s *serving) begin(sum string) error {
-	s.started = time.Now()
-	h := &s.config.Header
-	h.Digest = sum
-	h.Start = s.started.UTC().Format(time.RFC3339Nano)
-	h.Passthrough = h.Mode == trace.ModePaths && s.fs.Passthrough()
-	var err error
-	if s.writer, err = trace.NewWriter(s.output, h, trace.WriterOptions{Compress: !s.config.Plain}); err != nil {
-		return fmt.Errorf("writing the recording: %w", err)
-	}
-	if s.liveOutput != nil {
-		if s.live, err = trace.NewWriter(s.liveOutput, h, trace.WriterOptions{}); err != nil {
-			return fmt.Errorf("writing the events: %w", err)
-		}
-	}
-	s.fs.Record(s.started)
-	return nil
-}
-
-// control waits for the end of the program, and ends the recording. Where the
-// one that started us is gone, there is no footer: nobody knows how it ended.
-func (s *serving) control() {
-	b, _, err := receive(fdControl)
-	var r request
-	if err == nil {
-		err = json.Unmarshal(b, &r)
-	}
-	if err != nil || r.Kind != "end" || r.Footer == nil {
-		return
-	}
-	s.fs.Record(time.Time{})
-	f := *r.Footer
-	f.Time = int64(time.Since(s.started))
-	err = s.writer.Close(f)
-	if s.live != nil {
-		s.live.Close(f)
-		s.liveOutput.Close()
-	}
-	out := reply{Footer: f}
-	if err != nil {
-		out.Err = incomplete(err).Error()
-	}
-	s.output.Close()
-	s.reply(out)
-	unix.Close(fdControl)
-}
-
-func (s *serving) reply(r reply) {
-	b, _ := json.Marshal(r)
-	unix.Sendmsg(fdControl, b, nil, nil, unix.MSG_NOSIGNAL)
-}
-
-func incomplete(err error) error {
-	if errors.Is(err, io.ErrShortWrite) {
-		err = unix.ENOSPC
-	}
-	return fmt.Errorf("the recording is not whole: %w", err)
 }

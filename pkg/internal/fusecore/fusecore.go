@@ -81,6 +81,10 @@ const DefaultMaxNodes = 100_000
 // through: below, filling the page cache costs less than registering the file.
 const Large = 512 << 10
 
+// Small is the size in bytes up to which a file's content is given to the kernel
+// when it is opened.
+const Small = 128 << 10
+
 // Long is how long the kernel may keep what is told to it when it changes; Short
 // is for what may change unseen, on network file systems for instance.
 const (
@@ -97,6 +101,8 @@ type FS struct {
 	proc               int // /proc/self/fd
 	watch              *watcher
 	procs              processes
+	buffers            sync.Pool // of *[Small + 1]byte
+	requests           [opcodes]atomic.Int64
 	caches             bool // the mode lets the kernel cache
 	directIO           bool // full mode, where the kernel lets such files be mapped
 
@@ -152,6 +158,7 @@ func New(opts Options) (*FS, error) {
 	fs.nodes[fuse.FUSE_ROOT_ID], fs.byKey[fs.root.key], fs.lastID = fs.root, fs.root, fuse.FUSE_ROOT_ID
 	fs.devices[fs.root.key.dev] = 0
 	fs.procs.init()
+	fs.buffers.New = func() any { return new([Small + 1]byte) }
 	fs.locks.init(fs)
 	fs.backing.init(!opts.NoPassthrough && opts.Mode == trace.ModePaths)
 	if fs.caches {

@@ -53,6 +53,7 @@ type node struct {
 	cached  int  // handles that use the page cache
 	backed  int  // handles that are passed through
 	backing int32
+	shared  bool // a handle that wrote was passed through, see passthrough
 }
 
 // stamp tells one content of a file from another.
@@ -174,6 +175,7 @@ func (fs *FS) drop(n *node) {
 
 // Forget takes back look-ups that the kernel has counted.
 func (fs *FS) Forget(id, nlookup uint64) {
+	fs.requests[2].Add(1)
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	n := fs.nodes[id]

@@ -25,6 +25,27 @@ func wants(m trace.Mode, op trace.Op) bool {
 	return true
 }
 
+// opcodes is more than the kernel has (FUSE_STATX is 52; include/uapi/linux/fuse.h).
+const opcodes = 64
+
+var opcodeNames = [opcodes]string{
+	1: "lookup", 2: "forget", 3: "getattr", 4: "setattr", 5: "readlink", 6: "symlink", 8: "mknod", 9: "mkdir", 10: "unlink", 11: "rmdir",
+	12: "rename", 13: "link", 14: "open", 15: "read", 16: "write", 17: "statfs", 18: "release", 20: "fsync", 21: "setxattr", 22: "getxattr",
+	23: "listxattr", 24: "removexattr", 25: "flush", 27: "opendir", 28: "readdir", 29: "releasedir", 30: "fsyncdir", 31: "getlk", 32: "setlk",
+	33: "setlkw", 34: "access", 35: "create", 39: "ioctl", 43: "fallocate", 45: "rename2", 46: "lseek", 47: "copy_file_range", 51: "tmpfile", 52: "statx",
+}
+
+// Requests counts what the kernel has asked, by FUSE operation, recorded or not.
+func (fs *FS) Requests() map[string]int64 {
+	out := map[string]int64{}
+	for i := range fs.requests {
+		if n := fs.requests[i].Load(); n > 0 {
+			out[opcodeNames[i]] += n
+		}
+	}
+	return out
+}
+
 // event is a request on its way. Nothing is done in it where nobody observes.
 type event struct {
 	trace.Event
@@ -34,6 +55,7 @@ type event struct {
 }
 
 func (fs *FS) begin(op trace.Op, in *fuse.InHeader) *event {
+	fs.requests[in.Opcode%opcodes].Add(1)
 	ev := &event{fs: fs}
 	if fs.opts.Observer == nil || !wants(fs.opts.Mode, op) {
 		return ev

@@ -140,7 +140,7 @@ func (fs *FS) opened(ev *event, h *handle, out *fuse.OpenOut) fuse.Status {
 	case fs.directIO:
 		out.OpenFlags |= fuse.FOPEN_DIRECT_IO
 	case fs.passthrough(h, &st, out):
-	case fs.opts.Mode == trace.ModePaths && fs.unchanged(h.n, stampOf(&st)):
+	case fs.opts.Mode == trace.ModePaths && fs.cached(h, &st):
 		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 	}
 	// The flush of a descriptor that was only read from tells nobody anything
@@ -151,14 +151,29 @@ func (fs *FS) opened(ev *event, h *handle, out *fuse.OpenOut) fuse.Status {
 	return ev.end(0)
 }
 
-// unchanged says whether a file has the content that it had when it was last
-// opened, and remembers what it has.
-func (fs *FS) unchanged(n *node, s stamp) bool {
+// cached says whether the kernel has the file's content, as it is now, in its
+// page cache. That of a small file it is given with the first open: the program
+// will read it, and each read would be a request, and make the kernel ask for
+// the time of access after it.
+func (fs *FS) cached(h *handle, st *unix.Stat_t) bool {
+	first, same := fs.unchanged(h.n, stampOf(st))
+	if !first || h.writable() || st.Size == 0 || st.Size > Small || st.Mode&unix.S_IFMT != unix.S_IFREG || !fs.keeps() {
+		return same
+	}
+	buf := fs.buffers.Get().(*[Small + 1]byte)
+	defer fs.buffers.Put(buf)
+	n, err := unix.Pread(h.fd, buf[:], 0)
+	return err == nil && int64(n) == st.Size && fs.server.InodeNotifyStoreCache(h.n.id, 0, buf[:n]) == fuse.OK
+}
+
+// unchanged says whether a file is opened for the first time, and whether it has
+// the content that it had when it was last opened; it remembers what it has.
+func (fs *FS) unchanged(n *node, s stamp) (first, same bool) {
 	fs.hmu.Lock()
 	defer fs.hmu.Unlock()
-	same := n.seen && n.stamp == s
+	first, same = !n.seen, n.seen && n.stamp == s
 	n.stamp, n.seen = s, true
-	return same
+	return first, same
 }
 
 // Create implements fuse.RawFileSystem.

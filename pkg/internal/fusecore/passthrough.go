@@ -2,6 +2,7 @@ package fusecore
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -23,9 +24,11 @@ func (b *backing) may() bool {
 	return b.on
 }
 
-// passthrough has the kernel take the file itself, where that saves requests:
-// what is large, and what is written to. All handles of an inode are passed
-// through, or none (fs/fuse/iomode.c).
+// passthrough has the kernel take the file itself, where that saves requests,
+// what is large, and what is written to; and where a process may share memory
+// with others by the file: a mapping of a passed through file is one of the file
+// below, and outlives the handle. All handles of an inode are passed through, or
+// none (fs/fuse/iomode.c).
 func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 	b, n := &fs.backing, h.n
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -33,7 +36,8 @@ func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	wanted := b.on && !b.denied[st.Dev] && n.cached == 0 && (n.backed > 0 || h.writable() || st.Size >= Large)
+	wanted := b.on && !b.denied[st.Dev] && n.cached == 0 &&
+		(n.backed > 0 || n.shared || h.writable() || st.Size >= Large || fs.live(st))
 	if wanted && n.backed == 0 {
 		id, errno := fs.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(h.fd)})
 		switch errno {
@@ -51,9 +55,17 @@ func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 	}
 	n.backed++
 	h.backed = true
+	n.shared = n.shared || h.writable()
 	out.BackingID = n.backing
 	out.OpenFlags |= fuse.FOPEN_PASSTHROUGH
 	return true
+}
+
+// live says whether a file was changed so shortly before the recording, or
+// during it, that whoever did it may still have it mapped.
+func (fs *FS) live(st *unix.Stat_t) bool {
+	start := fs.start.Load()
+	return start != nil && time.Unix(st.Ctim.Unix()).After(start.Add(-time.Minute))
 }
 
 // unback takes back what passthrough has counted.

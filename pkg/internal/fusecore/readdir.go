@@ -41,7 +41,7 @@ func (fs *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fus
 	h := &handle{fd: fd, n: n, flags: in.Flags, path: ev.Path, dir: &dirBuffer{dev: st.Dev}}
 	if fs.watch != nil && fs.opts.Mode == trace.ModePaths && fs.watch.addFD(n, fd) {
 		out.OpenFlags |= fuse.FOPEN_CACHE_DIR
-		if fs.unchanged(n, stampOf(&st)) {
+		if _, same := fs.unchanged(n, stampOf(&st)); same {
 			out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 		}
 	}

@@ -93,10 +93,10 @@ func (p *Process) watch() {
 			continue
 		}
 		p.err = err
-		p.signal.stop()
 		p.reap()
 		p.closeView()
 		close(p.ended)
+		p.signal.stop() // which takes milliseconds, and nobody waits for it
 		return
 	}
 }

@@ -22,15 +22,18 @@ const nobody = 65534
 type caller struct {
 	name string
 	way  sandbox.Way
-	user bool
+	uid  uint32
 }
+
+// containerCaps are podman's defaults.
+const containerCaps = "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+net_bind_service,+setfcap,+setgid,+setpcap,+setuid,+sys_chroot"
 
 func callers(t *testing.T) []caller {
 	t.Helper()
 	sandboxtest.RequireRoot(t)
-	list := []caller{{"root", sandbox.Root, false}, {"user", sandbox.UserNS, true}}
+	list := []caller{{"root", sandbox.Root, 0}, {"user", sandbox.UserNS, nobody}, {"container", sandbox.UserNS, 0}}
 	if _, err := exec.LookPath("fusermount3"); err == nil {
-		list = append(list, caller{"fusermount", sandbox.Fusermount, true})
+		list = append(list, caller{"fusermount", sandbox.Fusermount, nobody})
 	}
 	return list
 }
@@ -82,8 +85,12 @@ func (c caller) in(exe string, flags []string, program ...string) *exec.Cmd {
 func (c caller) as(cmd *exec.Cmd) *exec.Cmd {
 	cmd.Dir = "/"
 	cmd.Env = append(os.Environ(), "PATH=/usr/bin:/bin:/usr/sbin:/sbin")
-	if c.user {
-		sandboxtest.AsUser(cmd, nobody, true)
+	switch {
+	case c.uid != 0:
+		sandboxtest.AsUser(cmd, c.uid, true)
+	case c.way != sandbox.Root:
+		cmd.Args = append([]string{"setpriv", "--bounding-set", containerCaps, "--", cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = "/usr/bin/setpriv"
 	}
 	return cmd
 }

@@ -19,8 +19,7 @@
 //
 // # What differs from alone
 //
-//   - A standard descriptor that was closed is /dev/null, and of the signals that
-//     were ignored only those that Go leaves alone stay so (see ignoredSignals).
+//   - A standard descriptor that was closed is /dev/null: Go opens it.
 //   - Signals 4, 5, 7, 8, 11, 16, 17 and 27 cannot stay blocked: Go unblocks them.
 //   - In a user namespace the kernel makes the view nosuid and nodev, other owners
 //     than the mapped ones read as nobody, and capabilities hold for the view only.

@@ -12,35 +12,36 @@ type forwarder struct {
 	p       *Process
 	ignore  uint64 // signal n is bit n-1
 	signals chan os.Signal
-	done    chan struct{}
+	ready   chan struct{} // closed when listen is done
 }
 
-// newForwarder takes the signals over. SIGTSTP, SIGTTIN and SIGTTOU keep their
+func newForwarder(p *Process, creds credentials) *forwarder {
+	return &forwarder{p, creds.ignored, make(chan os.Signal, 64), make(chan struct{})}
+}
+
+// listen takes the signals over. SIGTSTP, SIGTTIN and SIGTTOU keep their
 // default: main stops, as the program does. What main was started to ignore
 // stays ignored.
-func newForwarder(p *Process, creds credentials) *forwarder {
-	f := &forwarder{p, creds.ignored, make(chan os.Signal, 64), make(chan struct{})}
+func (f *forwarder) listen() {
+	defer close(f.ready)
+	// Not all 64: each costs a handshake with the runtime's signal thread. The
+	// others have their default in main, the real-time signals too.
 	var list []os.Signal
-	for n := syscall.Signal(1); n <= sigCount; n++ {
-		switch n {
-		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGURG, // SIGURG is the Go scheduler's
-			syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
-			syscall.SIGILL, syscall.SIGTRAP, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV, syscall.SIGSYS, syscall.SIGPIPE, syscall.SIGPROF:
-			continue
-		}
-		if !f.ignored(n) && (n < 32 || n > 34) { // 32 to 34 are the C libraries'
+	for _, n := range []syscall.Signal{
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
+		syscall.SIGTERM, syscall.SIGCONT, syscall.SIGXCPU, syscall.SIGWINCH, syscall.SIGPWR,
+	} {
+		if !f.ignored(n) {
 			list = append(list, n)
 		}
 	}
 	signal.Notify(f.signals, list...)
-	go f.run()
-	return f
 }
 
 func (f *forwarder) ignored(sig syscall.Signal) bool { return f.ignore>>(sig-1)&1 != 0 }
 
+// run passes on what comes, and what came since listen.
 func (f *forwarder) run() {
-	defer close(f.done)
 	for s := range f.signals {
 		sig, ok := s.(syscall.Signal)
 		if !ok {
@@ -62,10 +63,11 @@ func (f *forwarder) run() {
 	}
 }
 
+// stop gives the signals back; run, if it was started, ends.
 func (f *forwarder) stop() {
+	<-f.ready
 	signal.Stop(f.signals) // nothing is sent after it has returned
 	close(f.signals)
-	<-f.done
 }
 
 // foreground is true where this process group is the one that the controlling

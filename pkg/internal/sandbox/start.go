@@ -14,9 +14,8 @@ import (
 // signals on and keeps job control.
 type Process struct {
 	pid    int
-	taken  func() error // unmounts what fusermount mounted
-	socket int          // to the stage, until it has become the program
-	view   View         // UserNS and MountNS
+	socket int  // to the stage, until it has become the program
+	view   View // UserNS and MountNS
 	signal *forwarder
 	frames []byte
 
@@ -38,6 +37,7 @@ func Start(cfg Config) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	creds.ignored = ignoredSignals(creds.ignored)
 	s := &starter{Config: cfg, creds: creds, p: &Process{ended: make(chan struct{}), socket: -1}}
 	started := make(chan error)
 	go s.run(started)
@@ -63,9 +63,18 @@ func (s *starter) run(started chan<- error) {
 	// so that it stays until the program has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	s.p.signal = newForwarder(s.p, s.creds)
+	go s.p.signal.listen()
+	if s.Way == Fusermount {
+		// A signal must not end main while there is a mount to remove.
+		<-s.p.signal.ready
+	}
 	err := s.start()
-	if err == nil {
-		s.p.signal = newForwarder(s.p, s.creds)
+	if err != nil {
+		s.p.signal.stop()
+	} else {
+		<-s.p.signal.ready
+		go s.p.signal.run()
 	}
 	started <- err
 	if err == nil {

@@ -1,7 +1,6 @@
 package sandbox_test
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -204,30 +203,22 @@ func mountinfo(t *testing.T) string {
 	return string(text)
 }
 
-func TestMissingFUSE(t *testing.T) {
+func TestUnsupported(t *testing.T) {
+	sandboxtest.Require(t, "unshare", "setpriv")
 	exe := self(t)
 	callers(t)
-	for _, c := range []struct{ setup, want string }{
-		{"mount -t tmpfs none /dev", "/dev/fuse is missing"},
-		{"true", "/dev/fuse cannot be opened: permission denied"},
-		{"mknod -m 666 /tmp/$$ c 10 229; mount --bind /tmp/$$ /dev/fuse; rm /tmp/$$; echo 0 >/proc/sys/user/max_user_namespaces", "user.max_user_namespaces is 0"},
+	const user = "exec setpriv --reuid 65534 --regid 65534 --clear-groups "
+	for _, c := range []struct{ flags, script, want string }{
+		{"-m", "mount -t tmpfs none /dev; " + user, "/dev/fuse is missing"},
+		{"-m", user, "/dev/fuse cannot be opened: permission denied"},
+		// The limit is the user namespace's own, and its root has no CAP_SYS_ADMIN.
+		{"-Urm", "echo 0 >/proc/sys/user/max_user_namespaces; exec setpriv --bounding-set -sys_admin ", "user.max_user_namespaces is 0"},
 	} {
-		// A user namespace of its own holds the limit of the third.
-		script := c.setup + `; exec setpriv --reuid 65534 --regid 65534 --clear-groups ` + exe + ` test-main -- true`
-		args := []string{"-m", "sh", "-c", script}
-		if strings.Contains(c.setup, "max_user") {
-			old, err := os.ReadFile("/proc/sys/user/max_user_namespaces")
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = old
-			t.Cleanup(func() {})
-			continue
-		}
-		_, errs, status := run(t, exec.Command("/usr/bin/unshare", args...))
+		cmd := exec.Command("unshare", c.flags, "sh", "-c", c.script+exe+" test-main -- true")
+		cmd.Dir = "/"
+		_, errs, status := run(t, cmd)
 		if status != 125 || !strings.Contains(errs, c.want) {
 			t.Errorf("%s: status %d, %q", c.want, status, errs)
 		}
 	}
-	_ = fmt.Sprint
 }

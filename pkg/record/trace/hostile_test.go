@@ -63,8 +63,8 @@ func TestBomb(t *testing.T) {
 		text  io.Reader
 		limit uint64
 	}{
-		{"in the header", &zeros{1 << 30}, 6 * maxHeader},
-		{"after the header", io.MultiReader(bytes.NewReader(head), &zeros{1 << 30}), 40 << 20},
+		{"in the header", &zeros{256 << 20}, 8 * maxHeader},
+		{"after the header", io.MultiReader(bytes.NewReader(head), &zeros{256 << 20}), 40 << 20},
 	} {
 		data := compressed(t, c.text)
 		before := allocated()
@@ -99,7 +99,7 @@ func TestWindow(t *testing.T) {
 // Millions of events pass in constant memory.
 func TestConstantMemory(t *testing.T) {
 	pipe, out := io.Pipe()
-	const n = 500_000
+	const n = 200_000
 	go func() {
 		w, err := NewWriter(out, plainHeader(), WriterOptions{true})
 		for i := 0; err == nil && i < n; i++ {
@@ -118,7 +118,7 @@ func TestConstantMemory(t *testing.T) {
 	var e Event
 	most, read := uint64(0), 0
 	for err = r.Next(&e); err == nil; err = r.Next(&e) {
-		if read++; read%50_000 == 0 {
+		if read++; read%20_000 == 0 {
 			runtime.GC()
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
@@ -133,7 +133,7 @@ func TestConstantMemory(t *testing.T) {
 // A bit that has changed is never a whole recording, where it is compressed.
 func TestDamaged(t *testing.T) {
 	g := rand.New(rand.NewPCG(5, 6))
-	events := make([]Event, 40)
+	events := make([]Event, 10)
 	for i := range events {
 		events[i] = randomEvent(g)
 	}

@@ -106,7 +106,7 @@ func (p *parser) event(line []byte, e *Event) error {
 		case "path2Bytes":
 			bit, e.Path2 = hasPath2Bytes, p.bytes(e.Path2, have&hasPath2 != 0)
 		case "errno":
-			bit, e.Errno = hasErrno, p.word()
+			bit, e.Errno = hasErrno, p.errno()
 		case "handle":
 			bit, e.Handle = hasHandle, p.uint(64)
 		case "pid":
@@ -159,6 +159,14 @@ func (p *parser) word() string {
 		p.words[s] = s
 	}
 	return s
+}
+
+func (p *parser) errno() string {
+	name := p.word()
+	if len(name) < 2 || len(name) > 32 || name[0] != 'E' || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+		p.fail("%.32q is no errno", name)
+	}
+	return name
 }
 
 func (p *parser) op() Op {

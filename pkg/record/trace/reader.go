@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -14,6 +15,9 @@ import (
 // maxWindow is the largest window of zstd that is read, in bytes: what every
 // decoder should take (RFC 8878, 3.1.1.1.2), and `zstd -19` makes.
 const maxWindow = 8 << 20
+
+// bufferSize is for the usual lines, in bytes; longer ones are put together.
+const bufferSize = 64 << 10
 
 // Reader reads a recording, whose events pass: it takes constant memory. It is
 // for one goroutine.
@@ -44,9 +48,10 @@ func (s *source) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Open is NewReader on a file; Close closes it.
+// Open is NewReader on a file; Close closes it. It does not wait for a FIFO to
+// have a writer: without one it is empty.
 func Open(name string) (*Reader, error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -63,14 +68,14 @@ func Open(name string) (*Reader, error) {
 // within its header, and else is that of r.
 func NewReader(r io.Reader) (*Reader, error) {
 	t := &Reader{src: source{r: r}, parser: newParser()}
-	t.lines = bufio.NewReaderSize(&t.src, maxLine+1)
+	t.lines = bufio.NewReaderSize(&t.src, bufferSize)
 	if magic, _ := t.lines.Peek(4); bytes.Equal(magic, Magic()) {
 		var err error
 		t.dec, err = zstd.NewReader(t.lines, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, t.fault(err)
 		}
-		t.lines = bufio.NewReaderSize(t.dec, maxLine+1)
+		t.lines = bufio.NewReaderSize(t.dec, bufferSize)
 	}
 	line, err := t.next(maxHeader)
 	switch {

@@ -149,7 +149,7 @@ func TestLine(t *testing.T) {
 // truncated, and is no error; only one without a header is none.
 func TestCutAnywhere(t *testing.T) {
 	g := rand.New(rand.NewPCG(3, 4))
-	events := make([]Event, 12)
+	events := make([]Event, 8)
 	for i := range events {
 		events[i] = randomEvent(g)
 	}
@@ -202,6 +202,7 @@ func TestInvalid(t *testing.T) {
 		{"a second header", head + head, "line 2"},
 		{"an empty line", head + event + "\n" + event, "line 3"},
 		{"an operation that is none", head + `{"t":1,"op":"dance"}` + "\n", `"dance"`},
+		{"an errno that is none", head + `{"t":1,"op":"open","errno":"no"}` + "\n", `"no"`},
 		{"a member twice", head + `{"t":1,"op":"open","t":2}` + "\n", "twice"},
 		{"a member that is none", head + `{"t":1,"op":"open","x":2}` + "\n", `"x"`},
 		{"a zero too many", head + `{"t":01,"op":"open"}` + "\n", "line 2"},

@@ -17,9 +17,11 @@ import (
 	"strings"
 
 	_ "github.com/compspec/compat/cmd/compat/internal/warm" // its init makes memory ready
+	"github.com/compspec/compat/pkg/record/stage"
 )
 
 func init() {
+	stage.Main() // of `compat record`: it becomes the program
 	// In a test binary the command line is the test's.
 	if strings.HasSuffix(os.Args[0], ".test") {
 		return

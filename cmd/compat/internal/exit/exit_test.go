@@ -70,3 +70,14 @@ func TestPrintSaysWhatOnWhichAndNext(t *testing.T) {
 		t.Error("a hint was replaced by a more general one")
 	}
 }
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"/usr/lib": "/usr/lib", "ä\ufffd": "ä\ufffd", "a\x1b[2J\n": `a\x1b[2J\n`, "\u009b": `\u009b`,
+		"\x9b2J": `\x9b2J`, "ä\xff\ufffd\xc3": `ä\xff` + "\ufffd" + `\xc3`,
+	} {
+		if got := Printable(in); got != want {
+			t.Errorf("Printable(%q) = %s, want %s", in, got, want)
+		}
+	}
+}

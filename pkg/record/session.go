@@ -1,0 +1,201 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/compspec/compat/pkg/record/trace"
+)
+
+// session is one recording: of the program, and where ranks share the view, of
+// one rank.
+type session struct {
+	control int // socket to the process that runs the recorder
+	pid     int // of that process: all that descends from it is recorded here
+	config  *config
+	output  *os.File
+	liveTo  *os.File
+	started time.Time
+	writer  *trace.Writer
+	live    *trace.Writer // nil: nobody looks on
+}
+
+// newSession takes a configuration that came with its files.
+func newSession(control, pid int, b []byte, files []*os.File) (*session, error) {
+	var r request
+	if err := json.Unmarshal(b, &r); err != nil || r.Config == nil || len(files) == 0 || r.Config.Live && len(files) < 2 {
+		return nil, fmt.Errorf("no configuration came: %v", err)
+	}
+	s := &session{control: control, pid: pid, config: r.Config, output: files[0]}
+	if r.Config.Live {
+		s.liveTo = files[1]
+	}
+	return s, nil
+}
+
+// begin writes the header.
+func (s *session) begin(passthrough bool, sum string) (err error) {
+	s.started = time.Now()
+	h := &s.config.Header
+	h.Digest, h.Passthrough = sum, passthrough && h.Mode == trace.ModePaths
+	h.Start = s.started.UTC().Format(time.RFC3339Nano)
+	if s.writer, err = trace.NewWriter(s.output, h, trace.WriterOptions{Compress: !s.config.Plain}); err != nil {
+		return fmt.Errorf("writing the recording: %w", err)
+	}
+	if s.liveTo != nil {
+		if s.live, err = trace.NewWriter(s.liveTo, h, trace.WriterOptions{}); err != nil {
+			return fmt.Errorf("writing the events: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *session) event(ev *trace.Event) {
+	s.writer.Write(ev)
+	if s.live != nil {
+		s.live.Write(ev)
+	}
+}
+
+// end writes the footer and says so.
+func (s *session) end(f trace.Footer) {
+	f.Time = int64(time.Since(s.started))
+	err := s.writer.Close(f)
+	if s.live != nil {
+		s.live.Close(f)
+	}
+	if s.liveTo != nil {
+		s.liveTo.Close()
+	}
+	s.output.Close()
+	out := reply{Footer: f}
+	out.Footer.Dropped = s.writer.Dropped()
+	if err != nil {
+		out.Err = "the recording is not whole: " + err.Error()
+	}
+	s.reply(out)
+}
+
+func (s *session) reply(r reply, files ...int) {
+	b, _ := json.Marshal(r)
+	var rights []byte
+	if len(files) > 0 {
+		rights = unix.UnixRights(files...)
+	}
+	unix.Sendmsg(s.control, b, rights, nil, unix.MSG_NOSIGNAL)
+}
+
+// sessions knows whose event is whose.
+type sessions struct {
+	mu      sync.RWMutex
+	all     []*session
+	byTGID  map[int]*session
+	handles map[uint64]*session // of opens, since a release has no process; kept only where there are several
+}
+
+func (t *sessions) add(s *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all = append(t.all, s)
+}
+
+// remove says how many are left.
+func (t *sessions) remove(s *session) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, x := range t.all {
+		if x == s {
+			t.all = append(t.all[:i:i], t.all[i+1:]...)
+			break
+		}
+	}
+	clear(t.byTGID) // numbers of processes are used again
+	for h, x := range t.handles {
+		if x == s {
+			delete(t.handles, h)
+		}
+	}
+	return len(t.all)
+}
+
+// deliver has the event written, by the session that it belongs to.
+func (t *sessions) deliver(ev *trace.Event) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	switch len(t.all) {
+	case 0:
+	case 1:
+		t.all[0].event(ev)
+	default:
+		t.mu.RUnlock()
+		s := t.of(ev)
+		t.mu.RLock()
+		if s != nil {
+			s.event(ev)
+		}
+	}
+}
+
+// of finds the session by the process, or by one that it descends from, and that
+// of a release by the open.
+func (t *sessions) of(ev *trace.Event) *session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if ev.Op == trace.OpRelease {
+		s := t.handles[ev.Handle]
+		delete(t.handles, ev.Handle)
+		return s
+	}
+	s, ok := t.byTGID[ev.TGID]
+	if !ok {
+		s = t.ancestor(ev.TGID)
+		if len(t.byTGID) > 1<<16 {
+			clear(t.byTGID)
+		}
+		t.byTGID[ev.TGID] = s
+	}
+	if ev.Handle != 0 && s != nil {
+		switch ev.Op {
+		case trace.OpOpen, trace.OpCreate, trace.OpTmpfile, trace.OpOpendir:
+			t.handles[ev.Handle] = s
+		}
+	}
+	return s
+}
+
+func (t *sessions) ancestor(pid int) *session {
+	for range 256 {
+		for _, s := range t.all {
+			if s.pid == pid {
+				return s
+			}
+		}
+		if pid <= 1 {
+			break
+		}
+		pid = parentOf(pid)
+	}
+	return nil
+}
+
+// parentOf reads the fourth field of proc_pid_stat(5), after the name, which may
+// hold anything.
+func parentOf(pid int) int {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(string(fields[1]))
+	return parent
+}
