@@ -8,6 +8,7 @@ FUZZTIME ?= 10s
 BENCHCOUNT ?= 6
 N ?= 10000
 SEED ?= 1
+RUNS ?= 5
 ROOTS ?= $(CURDIR)/dist/roots
 BENCH ?= .
 COMPAREFLAGS ?= # -wrong lists the cases that each tool is wrong about, -runs N
@@ -15,7 +16,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ORAS := oras.land/oras/cmd/oras@v1.3.6
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-race test-roots compare lint fuzz fuzz-graphs bench oras clean
+.PHONY: build demo test test-race test-roots compare lint fuzz fuzz-graphs bench bench-record oras clean
 
 build: # the static binary bin/compat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/compat ./cmd/compat
@@ -65,6 +66,9 @@ fuzz-graphs: # N random graphs of libraries from SEED on, started by the real lo
 
 bench: # all benchmarks, in the form that benchstat reads
 	@PATH="$(BIN):$$PATH" $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...
+
+bench-record: build # what a recording costs, beside strace: ratios, and the requests that they come from; needs root
+	$(GO) test -tags cost -count 1 -timeout 0 -v -run TestCost ./pkg/record -compat $(BIN)/compat -runs $(RUNS)
 
 oras: # bin/oras, with which tests compare
 	GOBIN=$(BIN) $(GO) install $(ORAS)

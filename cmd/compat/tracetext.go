@@ -149,6 +149,7 @@ func writeRecordingSummary(w io.Writer, s *trace.Summary, alone bool) error {
 	return writeFields(w, [][2]string{
 		{"recording", end}, {"exit status", status}, {"duration", seconds(s.Duration) + " s"}, {"dropped", dropped},
 		{"events", events}, {"operations", byCount(s.Counts)}, {"errors", byCount(s.Errors)},
+		{"requests", byCount(s.Requests)},
 		{"paths", fmt.Sprintf("%d, of which %d failed at least once", s.Paths, s.FailedPaths)},
 	}, "")
 }

@@ -97,7 +97,7 @@ func startServer() (*server, error) {
 	}
 	defer null.Close()
 	p, err := os.StartProcess("/proc/self/exe", []string{serverName}, &os.ProcAttr{
-		Dir: "/", Env: []string{"GOTRACEBACK=single", "GOMAXPROCS=" + os.Getenv("GMP")},
+		Dir: "/", Env: []string{"GOTRACEBACK=single"},
 		Files: []*os.File{null, null, w, theirs, served},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})

@@ -185,7 +185,7 @@ func (s *serving) control(x *session) {
 			continue
 		case err == nil && r.Kind == "end" && r.Footer != nil:
 			s.leave(x)
-			x.end(*r.Footer)
+			x.end(*r.Footer, s.fs.Requests())
 		default:
 			time.Sleep(200 * time.Millisecond) // the writer flushes more often
 			s.leave(x)

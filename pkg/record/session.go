@@ -65,7 +65,8 @@ func (s *session) event(ev *trace.Event) {
 }
 
 // end writes the footer and says so.
-func (s *session) end(f trace.Footer) {
+func (s *session) end(f trace.Footer, requests map[string]int64) {
+	f.Requests = requests
 	f.Time = int64(time.Since(s.started))
 	err := s.writer.Close(f)
 	if s.live != nil {

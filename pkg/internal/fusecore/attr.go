@@ -71,7 +71,7 @@ func (fs *FS) stat(n *node, fh uint64, mask int, st *unix.Statx_t) syscall.Errno
 	parent, name := n.parent, n.name
 	fs.mu.Unlock()
 	if n.redirect != "" {
-		return errnoOf(unix.Statx(unix.AT_FDCWD, n.redirect, unix.AT_SYMLINK_NOFOLLOW, mask, st))
+		return errnoOf(unix.Statx(fs.root.pin, below(n.redirect), unix.AT_SYMLINK_NOFOLLOW, mask, st))
 	}
 	if parent == nil {
 		return syscall.ESTALE

@@ -120,7 +120,7 @@ func (fs *FS) open(n *node, flags int) (int, syscall.Errno) {
 	}
 	fs.mu.Unlock()
 	if n.redirect != "" {
-		fd, err := unix.Openat(fs.root.pin, strings.TrimPrefix(n.redirect, "/"), flags|unix.O_CLOEXEC, 0)
+		fd, err := unix.Openat(fs.root.pin, below(n.redirect), flags|unix.O_CLOEXEC, 0)
 		return fd, errnoOf(err)
 	}
 	if parent == nil {
@@ -141,6 +141,9 @@ func (fs *FS) open(n *node, flags int) (int, syscall.Errno) {
 	}
 	return fd, 0
 }
+
+// below makes an absolute path of the view one from its root.
+func below(path string) string { return strings.TrimLeft(path, "/") }
 
 // same says whether fd is the file of the node.
 func (n *node) same(st *unix.Stat_t) bool {

@@ -55,7 +55,7 @@ func (fs *FS) lookup(p *node, name string, out *fuse.EntryOut) syscall.Errno {
 	var st unix.Statx_t
 	var err error
 	if redirect != "" {
-		err = unix.Statx(unix.AT_FDCWD, redirect, unix.AT_SYMLINK_NOFOLLOW, statMask, &st)
+		err = unix.Statx(fs.root.pin, below(redirect), unix.AT_SYMLINK_NOFOLLOW, statMask, &st)
 	} else {
 		err = unix.Statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW, statMask, &st)
 	}

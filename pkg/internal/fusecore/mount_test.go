@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ func TestMain(m *testing.M) {
 type served struct {
 	Options  Options
 	Events   string            // a file for the events; empty: nobody observes
+	Nodes    string            // a file for how many files are known, written all the time
 	Redirect map[string]string // path -> other path, "" for absent
 }
 
@@ -59,6 +61,13 @@ func serve(text string) error {
 	}
 	if err := fs.Connect(3); err != nil {
 		return err
+	}
+	if s.Nodes != "" {
+		go func() {
+			for range time.Tick(10 * time.Millisecond) {
+				os.WriteFile(s.Nodes, []byte(strconv.Itoa(fs.Nodes())+"\n"), 0o666)
+			}
+		}()
 	}
 	fs.Record(time.Now())
 	os.Stdout.Close() // says that it is ready

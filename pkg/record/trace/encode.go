@@ -130,6 +130,10 @@ func appendFooter(j *jsontext.Writer, f *Footer) {
 			counts[string(op)] = n
 		}
 	}
-	object(j, "counts", counts, func(j *jsontext.Writer, n *int64) { j.B = strconv.AppendInt(j.B, *n, 10) })
+	number := func(j *jsontext.Writer, n *int64) { j.B = strconv.AppendInt(j.B, *n, 10) }
+	object(j, "counts", counts, number)
+	if len(f.Requests) > 0 {
+		object(j, "requests", f.Requests, number)
+	}
 	j.Raw("}}\n")
 }

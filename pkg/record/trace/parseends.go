@@ -178,6 +178,14 @@ func (p *parser) footer(line []byte) (*Footer, error) {
 					}
 					f.Counts[op] = p.int()
 				})
+			case "requests":
+				f.Requests = map[string]int64{}
+				p.r.Object(func(name []byte) {
+					if _, twice := f.Requests[string(name)]; twice {
+						p.unknown(name, true)
+					}
+					f.Requests[string(name)] = p.int()
+				})
 			default:
 				p.unknown(key, false)
 			}

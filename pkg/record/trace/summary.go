@@ -11,16 +11,17 @@ import (
 type Summary struct {
 	SchemaVersion int              `json:"schemaVersion"`
 	Header        *Header          `json:"header"`
-	Truncated     bool             `json:"truncated"`         // the recording was cut off
-	Duration      int64            `json:"duration"`          // nanoseconds from the start to the end, or to the last event if it was cut off
-	Exit          *int             `json:"exit,omitempty"`    // of the program; nil: none, or cut off
-	Dropped       *int64           `json:"dropped,omitempty"` // events that could not be written; nil: cut off, so that nobody knows
-	Total         int64            `json:"total"`             // events in the recording
-	Events        int64            `json:"events"`            // of them those that were kept, which all below is about
-	Counts        map[Op]int64     `json:"counts"`            // events by operation
-	Errors        map[string]int64 `json:"errors"`            // events that failed, by errno
-	Paths         int64            `json:"paths"`             // different paths
-	FailedPaths   int64            `json:"failedPaths"`       // of them those of which a request failed, once at least
+	Truncated     bool             `json:"truncated"`          // the recording was cut off
+	Duration      int64            `json:"duration"`           // nanoseconds from the start to the end, or to the last event if it was cut off
+	Exit          *int             `json:"exit,omitempty"`     // of the program; nil: none, or cut off
+	Dropped       *int64           `json:"dropped,omitempty"`  // events that could not be written; nil: cut off, so that nobody knows
+	Requests      map[string]int64 `json:"requests,omitempty"` // of the kernel to the view, see Footer
+	Total         int64            `json:"total"`              // events in the recording
+	Events        int64            `json:"events"`             // of them those that were kept, which all below is about
+	Counts        map[Op]int64     `json:"counts"`             // events by operation
+	Errors        map[string]int64 `json:"errors"`             // events that failed, by errno
+	Paths         int64            `json:"paths"`              // different paths
+	FailedPaths   int64            `json:"failedPaths"`        // of them those of which a request failed, once at least
 }
 
 // Summarize reads all events that are left. It calls keep with each, in order,
@@ -63,7 +64,7 @@ func Summarize(r *Reader, keep func(*Event) (bool, error)) (*Summary, error) {
 	}
 	s.Truncated = r.Truncated()
 	if f := r.Footer(); f != nil {
-		s.Duration, s.Exit, s.Dropped = f.Time, f.Exit, &f.Dropped
+		s.Duration, s.Exit, s.Dropped, s.Requests = f.Time, f.Exit, &f.Dropped, f.Requests
 	}
 	return s, nil
 }

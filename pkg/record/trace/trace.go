@@ -129,6 +129,9 @@ type Header struct {
 type Footer struct {
 	Counts  map[Op]int64 // events, by operation
 	Dropped int64        // events that could not be written; 0 in a good recording
-	Exit    *int         // as a shell has it: 128+n for signal n; nil: no program
-	Time    int64        // nanoseconds since Header.Start
+	// Requests is what the kernel asked of the view, recorded or not, by FUSE
+	// operation: what the recording has cost. Empty: not known.
+	Requests map[string]int64
+	Exit     *int  // as a shell has it: 128+n for signal n; nil: no program
+	Time     int64 // nanoseconds since Header.Start
 }
