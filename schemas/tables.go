@@ -229,7 +229,7 @@ var tables = []table{
 		21: {types: typeArray, items: 20},
 	}}},
 	{"spec.v1.json", Schema{[]rule{
-		1:  {types: typeObject, additional: 2, props: []property{{"environment", 15}, {"mediaType", 3}, {"needs", 48}, {"objects", 45}, {"platform", 8}, {"programs", 14}, {"requirements", 49}, {"schemaVersion", 4}, {"symbols", 19}}, required: []string{"mediaType", "schemaVersion", "platform", "programs", "objects", "needs", "requirements", "symbols"}},
+		1:  {types: typeObject, additional: 2, props: []property{{"environment", 15}, {"mediaType", 3}, {"needs", 48}, {"objects", 45}, {"opened", 56}, {"platform", 8}, {"programs", 14}, {"requirements", 49}, {"schemaVersion", 4}, {"symbols", 19}}, required: []string{"mediaType", "schemaVersion", "platform", "programs", "objects", "needs", "requirements", "symbols"}},
 		2:  {reject: true},
 		3:  {enum: &choices{keys: []string{"s44:application/vnd.compspec.compat.spec.v1+json"}, text: "\"application/vnd.compspec.compat.spec.v1+json\""}},
 		4:  {enum: &choices{keys: []string{"d1:11;"}, text: "1"}},
@@ -280,5 +280,10 @@ var tables = []table{
 		49: {types: typeObject, additional: 2, props: []property{{"glibc", 7}, {"interpreters", 13}, {"isa", 7}, {"kernel", 7}, {"libraries", 51}}, required: []string{"interpreters", "libraries"}},
 		50: {types: typeObject, additional: 2, props: []property{{"neededBy", 13}, {"soname", 7}, {"versions", 13}}, required: []string{"soname", "versions", "neededBy"}},
 		51: {types: typeArray, items: 50},
+		52: {types: typeObject, additional: 2, props: []property{{"digest", 54}, {"executed", 19}, {"path", 11}, {"programs", 53}, {"size", 23}, {"soname", 7}}, required: []string{"path", "programs", "size"}},
+		53: {types: typeArray, items: 11, count: &span{min: 1, max: 2147483647}},
+		54: {types: typeString, pattern: &pattern{source: "^sha256:[0-9a-f]{64}$", atoms: []atom{{set: [2]uint64{0x0, 0x8000000000000}, min: 1, max: 1}, {set: [2]uint64{0x0, 0x10000000000}, min: 1, max: 1}, {set: [2]uint64{0x0, 0x200000000}, min: 1, max: 1}, {set: [2]uint64{0x4000000000000, 0x0}, min: 1, max: 1}, {set: [2]uint64{0x20000000000000, 0x0}, min: 1, max: 1}, {set: [2]uint64{0x40000000000000, 0x0}, min: 1, max: 1}, {set: [2]uint64{0x400000000000000, 0x0}, min: 1, max: 1}, {set: [2]uint64{0x3ff000000000000, 0x7e00000000}, min: 64, max: 64}}}},
+		55: {types: typeArray, items: 52},
+		56: {types: typeObject, additional: 2, props: []property{{"files", 55}, {"libraries", 55}}, required: []string{"libraries", "files"}},
 	}}},
 }

@@ -14,22 +14,26 @@ func newAttach(docs documents) *cobra.Command {
 	var f pushFlags
 	cmd := &cobra.Command{
 		Use:   "attach IMAGE-REF FILE|TARGET",
-		Short: "Attach a spec to an image",
-		Long: `Attach the spec in FILE, or that of the program TARGET, to an image, as a
-referrer: to the manifest for this machine's platform, or --platform, or each
-platform with --all-platforms.
+		Short: "Attach a spec or a recording to an image",
+		Long: `Attach the spec or the recording in FILE, or the spec of the program TARGET, to
+an image, as a referrer: to the manifest for this machine's platform, or
+--platform, or each platform with --all-platforms.
 
 A registry without the referrers API lists referrers under a tag, which clients
 that attach at once overwrite for each other; attach returns when its entry is
 there to stay.` + exitStatuses,
 		Example: `  compat attach registry.example/app:v1 compat.json
-  compat attach registry.example/app:v1 compat.json --all-platforms`,
+  compat attach registry.example/app:v1 compat.json --all-platforms
+  compat attach registry.example/app:v1 lmp.jsonl.zst`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.push.AllPlatforms && f.opts.Platform != "" {
 				return exit.UsageError(cmd.CommandPath(), "--platform and --all-platforms exclude each other")
 			}
-			c, err := f.load(cmd.Context(), cmd.CommandPath(), docs, args[1])
+			if err := f.output.Check(cmd.CommandPath()); err != nil {
+				return err
+			}
+			c, err := f.load(cmd, docs, args[1])
 			if err != nil {
 				return err
 			}

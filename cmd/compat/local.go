@@ -43,6 +43,8 @@ func newCheck(f *fetcher) *local.Verb {
 	return local.Check(f, f, version)
 }
 
+func newGen(f *fetcher) *local.Verb { return local.Gen(f) }
+
 func newMatrix(f *fetcher) *local.Verb { return local.Matrix(f, f) }
 
 func newValidate(f *fetcher) *local.Verb { return local.Validate(f) }

@@ -42,14 +42,19 @@ func newPull(docs documents) *cobra.Command {
 	var out, want string
 	cmd := &cobra.Command{
 		Use:   "pull REF",
-		Short: "Pull a spec from a registry, an OCI layout or the local store",
+		Short: "Pull a spec or a recording from a registry, an OCI layout or the local store",
 		Long: `Pull the spec at REF, or the one attached to the image REF, for this machine's
-platform or --platform. Digest, size, types and schema are verified before
-anything is written, and what comes from a registry is kept in the local store,
-where check --ref finds it without the network.` + exitStatuses,
+platform or --platform. A recording is pulled where it is what REF names, and
+one that is attached to the image REF with --artifact-type
+` + artifact.TypeRecording + `.
+
+Digest, size, types and schema are verified before anything is written, and
+what comes from a registry is kept in the local store, where check --ref finds
+it without the network.` + exitStatuses,
 		Example: `  compat pull registry.example/app:compat
   compat pull registry.example/app:v1 -o specs/
-  compat pull app:compat -o -`,
+  compat pull app:compat -o -
+  compat pull registry.example/runs:melt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := output.Check(cmd.CommandPath()); err != nil {
@@ -59,8 +64,11 @@ where check --ref finds it without the network.` + exitStatuses,
 			if err != nil {
 				return err
 			}
-			if want == artifact.TypeSpec {
+			if want == artifact.TypeSpec || want == artifact.TypeRecording {
 				o.Validate = docs.Validate
+			}
+			if !cmd.Flags().Changed("artifact-type") {
+				o.Held = []string{artifact.TypeRecording}
 			}
 			doc, err := remote.Fetch(cmd.Context(), o, args[0], want, remote.PullAlways)
 			done()
@@ -92,14 +100,14 @@ func writeDocument(out string, doc *remote.Document) (string, error) {
 	info, err := os.Stat(out)
 	switch {
 	case out == "":
-		path = fileName(doc.Title)
+		path = fileName(doc)
 	case strings.HasSuffix(out, "/"):
 		if err := os.MkdirAll(out, 0o777); err != nil {
 			return "", fmt.Errorf("writing the document of %s: %w", doc.Ref, err)
 		}
-		path = filepath.Join(out, fileName(doc.Title))
+		path = filepath.Join(out, fileName(doc))
 	case err == nil && info.IsDir():
-		path = filepath.Join(out, fileName(doc.Title))
+		path = filepath.Join(out, fileName(doc))
 	}
 	if err := artifact.WriteFile(path, doc.Data, 0o666, false); err != nil {
 		return "", exit.WithHint(fmt.Errorf("writing the document of %s to %s: %w", doc.Ref, path, err),
@@ -110,10 +118,13 @@ func writeDocument(out string, doc *remote.Document) (string, error) {
 
 // fileName makes the publisher's title safe: the base name of a document, not
 // hidden, else the default. It must not decide which file is overwritten.
-func fileName(title string) string {
-	name := filepath.Base(filepath.Clean("/" + title))
+func fileName(doc *remote.Document) string {
+	name := filepath.Base(filepath.Clean("/" + doc.Title))
 	plain := strings.IndexFunc(name, func(r rune) bool { return r < ' ' || r == '\\' || r == 0x7f }) < 0
 	if !plain || name[0] == '.' || name[0] == '-' || !slices.Contains([]string{".json", ".zst"}, filepath.Ext(name)) {
+		if doc.MediaType == artifact.MediaTypeRecording {
+			return defaultRecording
+		}
 		return local.DefaultFile
 	}
 	return name

@@ -14,15 +14,18 @@ func newPush(docs documents) *cobra.Command {
 	var f pushFlags
 	cmd := &cobra.Command{
 		Use:   "push REF [FILE|TARGET]",
-		Short: "Push a spec to a registry, an OCI layout or the local store",
+		Short: "Push a spec or a recording to a registry, an OCI layout or the local store",
 		Long: `Push the spec in FILE (default ` + local.DefaultFile + `), or that of the program TARGET, stated
 on the way, to REF: HOST/REPOSITORY:TAG in a registry, NAME:TAG in the local
-store, or DIR:TAG with --oci-layout. REF:TAG1,TAG2 sets several tags.
+store, or DIR:TAG with --oci-layout. REF:TAG1,TAG2 sets several tags. A FILE
+that is a recording becomes an artifact of its own type; a plain one is
+compressed first.
 
 A tag that holds the same already is left as it is. SOURCE_DATE_EPOCH sets the
 time of creation, and so the digest.` + exitStatuses,
 		Example: `  compat push registry.example/app:compat
   compat push registry.example/app:compat /usr/bin/xz
+  compat push registry.example/runs:melt lmp.jsonl.zst
   compat push app:compat,latest specs/app.json -a org.opencontainers.image.version=1.2`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -35,7 +38,10 @@ time of creation, and so the digest.` + exitStatuses,
 
 // run pushes the document that arg names to ref.
 func (f *pushFlags) run(cmd *cobra.Command, docs documents, ref, arg string) error {
-	c, err := f.load(cmd.Context(), cmd.CommandPath(), docs, arg)
+	if err := f.output.Check(cmd.CommandPath()); err != nil {
+		return err
+	}
+	c, err := f.load(cmd, docs, arg)
 	if err != nil {
 		return err
 	}

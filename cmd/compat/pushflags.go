@@ -1,13 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/compspec/compat/cmd/compat/internal/cli"
@@ -30,6 +30,11 @@ type pushFlags struct {
 func (f *pushFlags) add(fs *pflag.FlagSet) {
 	f.AddFlags(fs)
 	f.output.AddFlags(fs, cli.FormatText)
+	f.addArtifact(fs)
+}
+
+// addArtifact adds the flags that say what the artifact is like.
+func (f *pushFlags) addArtifact(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&f.annotations, "annotation", "a", nil, "manifest annotation `KEY=VALUE`")
 	fs.StringVar(&f.annotationFile, "annotation-file", "", "JSON `FILE` of annotations for \"$manifest\", \"$config\" and file names")
 	fs.StringVar(&f.artifactType, "artifact-type", "", "artifact type (default: that of the document)")
@@ -39,18 +44,20 @@ func (f *pushFlags) add(fs *pflag.FlagSet) {
 }
 
 // load reads the document and completes the annotations.
-func (f *pushFlags) load(ctx context.Context, command string, docs documents, arg string) (c remote.Content, err error) {
-	if err := f.output.Check(command); err != nil {
-		return c, err
-	}
-	c.Data, c.MediaType, c.ArtifactType, c.Title, err = docs.Load(ctx, arg)
+func (f *pushFlags) load(cmd *cobra.Command, docs documents, arg string) (c remote.Content, err error) {
+	c.Data, c.MediaType, c.ArtifactType, c.Title, err = docs.Load(cmd.Context(), arg)
 	if err != nil {
 		return c, err
 	}
 	if f.artifactType != "" {
 		c.ArtifactType = f.artifactType
 	}
-	f.push.Annotations, err = f.readAnnotations(command, c.Title)
+	if f.push.Annotations, err = f.readAnnotations(cmd.CommandPath(), c.Title); err != nil {
+		return c, err
+	}
+	if c.MediaType == artifact.MediaTypeRecording {
+		err = noteTruncated(cmd.ErrOrStderr(), arg, c.Data, f.push.Annotations.Manifest)
+	}
 	return c, err
 }
 

@@ -23,6 +23,8 @@ type recordFlags struct {
 	watch, bind              []string
 	readOnly, mpi            bool
 	events, summary          bool
+	attach                   attachment
+	against                  against
 }
 
 func (f *recordFlags) add(flags *pflag.FlagSet) {
@@ -36,6 +38,8 @@ func (f *recordFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.events, "events", false, "print the events on stderr while they happen")
 	flags.BoolVar(&f.summary, "summary", false, "say on stderr at the end what the recording comes to")
 	flags.StringVar(&f.mount, "mount", "", "show the recorded view at this empty directory until a signal comes, and run nothing")
+	f.attach.add(flags)
+	f.against.add(flags)
 }
 
 func newRecord() *cobra.Command {
@@ -47,11 +51,24 @@ func newRecord() *cobra.Command {
 its children look for, open, or change. It behaves as without: its output, its
 exit status, its signals.
 
+With --attach the recording becomes a referrer of an image that is in a
+registry, which is looked for before the program runs. Without --out and
+--out-dir it is in no other place then, unless it cannot be attached.
+
+With --ref the run is compared with a spec: on standard error, what it used and
+the spec does not state, what is stated of the programs that ran and was not
+used, and what was in another place, of another content, or without a symbol
+version. Data files that may differ from run to run (see gen --trace) are not
+missed in the spec.
+
 Exit status: 0 or another of the program's, 128+n after signal n; 125 compat
-itself failed; 126 CMD is not executable; 127 CMD is not there. With --mount: 0
-done; 2 usage; 6 this kernel or host cannot do it; 125 another failure.`,
+itself failed, or with --strict the run differs from its spec; 126 CMD is not
+executable; 127 CMD is not there. With --mount: 0 done; 2 usage; 6 this kernel
+or host cannot do it; 125 another failure.`,
 		Example: `  compat record python3 -c 'import json'
-  compat record --out lmp.jsonl.zst lmp -in in.melt`,
+  compat record --out lmp.jsonl.zst lmp -in in.melt
+  compat record --attach registry.example/lammps:v1 lmp -in in.melt
+  compat record --ref registry.example/lammps:v1 --strict lmp -in in.melt`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if (f.mount != "") == (len(args) > 0) {
 				return exit.UsageError(cmd.CommandPath(), "what to run is missing, or --mount DIR in its place")
@@ -89,6 +106,9 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 		}
 		o.Rank, o.Share = &rank.Rank, rank.Job
 	}
+	if o.Image, err = f.prepare(cmd); err != nil {
+		return err
+	}
 	out, err := f.output(args, o.Rank)
 	if err != nil {
 		return &exit.Error{Err: err, Status: exit.Own, Hint: "name another place with --out or --out-dir"}
@@ -112,10 +132,16 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 		os.Remove(out.Name())
 	}
 	if err != nil {
+		if r != nil && f.temporary() { // it is not attached
+			fmt.Fprintln(cmd.ErrOrStderr(), "Recorded in", exit.Printable(out.Name()))
+		}
 		return recordError(err, f.mount != "")
 	}
 	if err := f.said(cmd.ErrOrStderr(), out.Name()); err != nil {
 		return &exit.Error{Err: err, Status: exit.Own}
+	}
+	if err := f.finish(cmd, out.Name()); err != nil {
+		return err
 	}
 	if r.Exit != 0 {
 		return exit.With(r.Exit)
@@ -149,17 +175,20 @@ func (f *recordFlags) output(args []string, rank *int) (*os.File, error) {
 		}
 		return os.Create(dir + stem + part + ext)
 	}
-	name := "mount"
+	name, dir, perm := "mount", f.outDir, os.FileMode(0o666)
+	if f.temporary() { // others can look into its directory
+		dir, perm = os.TempDir(), 0o600
+	}
 	if len(args) > 0 {
 		name = filepath.Base(args[0])
 	}
 	stem := fmt.Sprintf("%s-%s-%d%s", name, time.Now().Format("20060102T150405"), os.Getpid(), part)
 	for n := 0; ; n++ {
-		full := filepath.Join(f.outDir, stem+".jsonl.zst")
+		full := filepath.Join(dir, stem+".jsonl.zst")
 		if n > 0 {
-			full = filepath.Join(f.outDir, fmt.Sprintf("%s-%d.jsonl.zst", stem, n))
+			full = filepath.Join(dir, fmt.Sprintf("%s-%d.jsonl.zst", stem, n))
 		}
-		out, err := os.OpenFile(full, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		out, err := os.OpenFile(full, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 		if !errors.Is(err, os.ErrExist) {
 			return out, err
 		}
@@ -168,7 +197,7 @@ func (f *recordFlags) output(args []string, rank *int) (*os.File, error) {
 
 // said says where the recording is, unless the user named it, and what is in it.
 func (f *recordFlags) said(w io.Writer, name string) error {
-	if f.out == "" {
+	if f.out == "" && !f.temporary() {
 		fmt.Fprintln(w, "Recorded in", exit.Printable(name))
 	}
 	if !f.summary {

@@ -102,10 +102,12 @@ func warnNotKept(cmd *cobra.Command, doc *remote.Document) {
 	}
 }
 
-// explain gives an error of the registry its exit status and its hint.
+// explain gives an error of the registry its exit status and its hint, unless a
+// verb that runs programs has given it its own.
 func explain(err error) error {
 	var e *remote.Error
-	if !errors.As(err, &e) {
+	var own *exit.Error
+	if !errors.As(err, &e) || errors.As(err, &own) && own.Status == exit.Own {
 		return err
 	}
 	out := &exit.Error{Err: err, Hint: e.Hint}

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/compspec/compat/cmd/compat/internal/exit"
-	"github.com/compspec/compat/cmd/compat/internal/local"
 )
 
 // documents reads and checks what is pushed, attached and pulled.
@@ -43,9 +42,9 @@ any OCI registry, and answers offline whether the program will start here.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit.UsageError(cmd.CommandPath(), "%w", err)
 	})
-	docs := local.Documents{}
+	docs := artifactDocuments{}
 	root.AddCommand(
-		newLocal(local.Gen()),
+		newLocalOrRemote(docs, newGen),
 		newPush(docs),
 		newPull(docs),
 		newAttach(docs),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -36,22 +35,23 @@ Exit status: 0 done; 2 usage; the verbs below list theirs.`,
 func newTraceShow() *cobra.Command {
 	var f eventFilter
 	var output cli.Output
+	var pull string
 	var summary bool
+	refs := &fetcher{}
 	cmd := &cobra.Command{
-		Use:   "show FILE",
+		Use:   "show FILE|REF",
 		Short: "Show what is in a recording",
-		Long: `Show the recording in FILE, or with - that on standard input: what was
-recorded and how, then a line for each event (when, by which thread, what was
-asked, how long it took, what came of it), then what it comes to.
+		Long: `Show the recording in FILE, that on standard input with -, or the one at REF or
+attached to the image REF: what was recorded and how, then a line for each event
+(when, by which thread, what was asked, how long it took, what came of it), then
+what it comes to.
 
 The filters say which events are shown and counted. --format json prints the
 summary alone; jsonl the events as they stand in a recording, one a line.
-A recording that was cut off is shown as far as it goes, with a warning.
-
-Exit status: 0 done; 2 usage; 3 not found; 5 invalid content; 6 FILE cannot be
-read.`,
+A recording that was cut off is shown as far as it goes, with a warning.` + exitStatuses,
 		Example: `  compat trace show run.jsonl.zst --op open --path '/usr/lib/*'
   compat trace show run.jsonl.zst --summary
+  compat trace show registry.example/app:v1 --failed
   compat trace show run.jsonl.zst --failed --format jsonl | jq -r .path`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,46 +61,34 @@ read.`,
 			if summary && output.Format == formatJSONL {
 				return exit.UsageError(cmd.CommandPath(), "--summary is none of events: it goes with the other formats")
 			}
-			r, err := openRecording(cmd.Context(), cmd.InOrStdin(), args[0])
+			file, from, err := refs.openRecording(cmd.Context(), args[0], pull)
 			if err != nil {
-				return recordingError(err)
+				return err
 			}
-			defer r.Close() // it was only read
+			defer file.Close() // it was only read
+			r, err := trace.NewReader(file)
+			if err != nil {
+				return recordingError(fmt.Errorf("%s: %w", from, err))
+			}
+			defer r.Close()
 			s, err := showEvents(cmd, r, &f, output.Format, summary)
 			if err != nil {
-				return recordingError(fmt.Errorf("%s: %w", args[0], err))
+				return recordingError(fmt.Errorf("%s: %w", from, err))
 			}
-			warnOfGaps(cmd.ErrOrStderr(), args[0], s)
+			warnOfGaps(cmd.ErrOrStderr(), from, s)
 			if output.Format == formatJSONL {
 				return nil
 			}
 			return output.Render(cmd.OutOrStdout(), s, func(w io.Writer) error { return writeRecordingSummary(w, s, summary) })
 		},
 	}
+	refs.cmd = cmd
+	refs.AddFlags(cmd.Flags())
 	f.add(cmd)
 	output.AddFlags(cmd.Flags(), cli.FormatText, formatJSONL)
+	cmd.Flags().StringVar(&pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
 	cmd.Flags().BoolVar(&summary, "summary", false, "print no events, only what they come to")
 	return cmd
-}
-
-// openRecording opens the recording in a file, or with - on in. This is where
-// references would be told from files.
-func openRecording(ctx context.Context, in io.Reader, arg string) (*trace.Reader, error) {
-	if arg != "-" {
-		return trace.Open(arg)
-	}
-	// A read of standard input cannot be interrupted: leave it behind.
-	pr, pw := io.Pipe()
-	context.AfterFunc(ctx, func() { pr.CloseWithError(ctx.Err()) })
-	go func() {
-		_, err := io.Copy(pw, in)
-		pw.CloseWithError(err)
-	}()
-	r, err := trace.NewReader(pr)
-	if err != nil {
-		return nil, fmt.Errorf("standard input: %w", err)
-	}
-	return r, nil
 }
 
 // recordingError gives what is no recording its exit status.

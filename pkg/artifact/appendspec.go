@@ -35,6 +35,13 @@ func appendSpec(b []byte, s *Spec) []byte {
 	jsontext.List(a, "objects", s.Objects, appendObject)
 	jsontext.List(a, "needs", s.Needs, appendNeed)
 	appendRequirements(a, &s.Requirements)
+	if o := s.Opened; o != nil {
+		a.Key("opened")
+		a.Raw("{")
+		jsontext.List(a, "libraries", o.Libraries, appendOpened)
+		jsontext.List(a, "files", o.Files, appendOpened)
+		a.Raw("}")
+	}
 	a.Bool("symbols", s.Symbols)
 	return append(a.B, "}\n"...)
 }
@@ -191,6 +198,17 @@ func appendNeed(a *jsontext.Writer, n *Need) {
 	a.OptText("object", n.Object)
 	a.OptText("found", n.Found)
 	a.OptText("error", n.Error)
+	a.Raw("}")
+}
+
+func appendOpened(a *jsontext.Writer, f *OpenedFile) {
+	a.Raw("{")
+	a.Text("path", f.Path)
+	a.OptText("soname", f.Soname)
+	a.OptBool("executed", f.Executed)
+	jsontext.List(a, "programs", f.Programs, jsontext.String)
+	a.OptText("digest", f.Digest)
+	a.Int("size", f.Size)
 	a.Raw("}")
 }
 

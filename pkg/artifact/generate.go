@@ -40,6 +40,8 @@ type GenerateOptions struct {
 	// Digests remembers digests of unchanged files between runs; nil computes
 	// them all.
 	Digests *DigestCache
+	// Runs are recorded runs of the targets, whose files become Spec.Opened.
+	Runs []Run
 }
 
 // Generate describes the targets as they are on this machine. It reads files
@@ -72,6 +74,9 @@ func Generate(ctx context.Context, opts GenerateOptions) (*Spec, error) {
 	}
 	if len(g.spec.Programs) == 0 {
 		return nil, fmt.Errorf("%w: no target was named", ErrNotFound)
+	}
+	if err := g.opened(); err != nil {
+		return nil, err
 	}
 	return g.finish()
 }
@@ -260,9 +265,14 @@ func (g *generator) travels(m *ldso.Map, travels map[*ldso.Map]bool) bool {
 	if m.ViaOrigin && travels[owner] {
 		return true
 	}
+	return g.bundled(m.Path)
+}
+
+// bundled reports whether a file is below a directory that travels.
+func (g *generator) bundled(name string) bool {
 	for _, dir := range g.opts.Bundle {
 		dir = strings.TrimSuffix(targets.Absolute(g.m.FS, dir), "/") + "/"
-		if strings.HasPrefix(path.Clean(m.Path), dir) || strings.HasPrefix(g.resolve(m.Path).path, dir) {
+		if strings.HasPrefix(path.Clean(name), dir) || strings.HasPrefix(g.resolve(name).path, dir) {
 			return true
 		}
 	}

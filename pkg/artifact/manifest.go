@@ -199,8 +199,12 @@ func (m *Manifest) Layer(want string) (Descriptor, error) {
 // CheckSize returns an error matching ErrInvalid where the content is larger
 // than a document may be. It is called before anything is fetched.
 func (d Descriptor) CheckSize() error {
-	if d.Size > MaxSpecSize {
-		return fmt.Errorf("%w: layer %s has %d bytes; the limit is %d", ErrInvalid, d.Digest, d.Size, MaxSpecSize)
+	limit := int64(MaxSpecSize)
+	if d.MediaType == MediaTypeRecording {
+		limit = MaxRecordingSize
+	}
+	if d.Size > limit {
+		return fmt.Errorf("%w: layer %s has %d bytes; the limit is %d", ErrInvalid, d.Digest, d.Size, limit)
 	}
 	return nil
 }

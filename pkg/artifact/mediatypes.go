@@ -27,4 +27,7 @@ const (
 const (
 	MaxManifestSize = 4 << 20  // as the distribution spec recommends
 	MaxSpecSize     = 64 << 20 // a spec with the symbols of some thousand libraries
+	// MaxRecordingSize is that of a compressed recording: about 50 million events.
+	// It is in memory as a whole while it is transferred.
+	MaxRecordingSize = 256 << 20
 )

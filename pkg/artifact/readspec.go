@@ -37,6 +37,9 @@ func readSpec(b []byte) (*Spec, error) {
 			s.Needs = jsontext.ReadList(r, readNeed)
 		case "requirements":
 			readRequirements(r, &s.Requirements)
+		case "opened":
+			s.Opened = &Opened{}
+			readOpened(r, s.Opened)
 		case "symbols":
 			s.Symbols = r.Bool()
 		default:
@@ -224,6 +227,40 @@ func readLibraryNeed(r *jsontext.Reader, l *LibraryNeed) {
 			l.Versions = jsontext.ReadList(r, jsontext.ReadText)
 		case "neededBy":
 			l.NeededBy = jsontext.ReadList(r, jsontext.ReadText)
+		default:
+			r.Bad = true
+		}
+	})
+}
+
+func readOpened(r *jsontext.Reader, o *Opened) {
+	r.Object(func(key []byte) {
+		switch string(key) {
+		case "libraries":
+			o.Libraries = jsontext.ReadList(r, readOpenedFile)
+		case "files":
+			o.Files = jsontext.ReadList(r, readOpenedFile)
+		default:
+			r.Bad = true
+		}
+	})
+}
+
+func readOpenedFile(r *jsontext.Reader, f *OpenedFile) {
+	r.Object(func(key []byte) {
+		switch string(key) {
+		case "path":
+			f.Path = r.Text()
+		case "soname":
+			f.Soname = r.Text()
+		case "executed":
+			f.Executed = r.Bool()
+		case "programs":
+			f.Programs = jsontext.ReadList(r, jsontext.ReadText)
+		case "digest":
+			f.Digest = r.Text()
+		case "size":
+			f.Size = r.Int()
 		default:
 			r.Bad = true
 		}

@@ -14,7 +14,8 @@ type Spec struct {
 	Objects       []Object     `json:"objects"`
 	Needs         []Need       `json:"needs"`
 	Requirements  Requirements `json:"requirements"`
-	Symbols       bool         `json:"symbols"` // the symbols of travelling objects are recorded
+	Opened        *Opened      `json:"opened,omitempty"` // nil: no run was recorded
+	Symbols       bool         `json:"symbols"`          // the symbols of travelling objects are recorded
 }
 
 // Platform is the OCI platform of the programs (image-spec, "Image Index").
@@ -188,4 +189,21 @@ type Loader struct {
 	Version    string   `json:"version,omitempty"` // "2.36"
 	SystemDirs []string `json:"systemDirs,omitempty"`
 	Features   []string `json:"features,omitempty"`
+}
+
+// Opened is what recorded runs of the programs opened beyond what their start
+// loads.
+type Opened struct {
+	Libraries []OpenedFile `json:"libraries"` // opened by dlopen(3), or needed by what was
+	Files     []OpenedFile `json:"files"`     // data files, executed programs and what those loaded
+}
+
+// OpenedFile is one of them.
+type OpenedFile struct {
+	Path     string   `json:"path"` // absolute, links resolved
+	Soname   string   `json:"soname,omitempty"`
+	Executed bool     `json:"executed,omitempty"`
+	Programs []string `json:"programs"`         // paths of programs of the spec whose run opened it
+	Digest   string   `json:"digest,omitempty"` // absent where it was not there when the spec was made
+	Size     int64    `json:"size"`             // bytes
 }

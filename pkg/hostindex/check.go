@@ -72,7 +72,7 @@ func Check(ctx context.Context, spec *artifact.Spec, host *Index, opts CheckOpti
 	for _, p := range spec.Programs {
 		paths = append(paths, p.Path)
 	}
-	return run(ctx, host, m, paths, origins{travels, bound}, opts)
+	return run(ctx, host, m, paths, origins{travels, bound}, newOpenedBy(spec.Opened), opts)
 }
 
 // CheckPrograms answers whether programs that are on the machine would start
@@ -82,7 +82,7 @@ func CheckPrograms(ctx context.Context, paths []string, host *Index, opts CheckO
 	if err != nil {
 		return nil, err
 	}
-	return run(ctx, host, m, paths, origins{nil, bound}, opts)
+	return run(ctx, host, m, paths, origins{nil, bound}, newOpenedBy(nil), opts)
 }
 
 // machine is the host under the circumstances of a check.
@@ -106,7 +106,7 @@ type origins struct {
 	injected injected        // are bound in
 }
 
-func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, from origins, opts CheckOptions) (*Report, error) {
+func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, from origins, opened openedBy, opts CheckOptions) (*Report, error) {
 	work := ldso.NewWork(cmp.Or(opts.steps, ldso.DefaultSteps), func() bool { return ctx.Err() != nil })
 	hints := newHints(m)
 	r := &Report{SchemaVersion: 1, Host: host.Host(), Programs: []Program{}, Objects: []Object{}, Findings: []Finding{}}
@@ -114,6 +114,8 @@ func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, from
 		req := opts.request(p)
 		req.Work = work
 		req.Secure = req.Secure || setID(m, p)
+		more := 0
+		req.Opened, more = opened.names(p)
 		res := m.Start(req)
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -123,6 +125,7 @@ func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, from
 		}
 		e := explainer{m: m, res: res, program: p, hints: hints, injected: from.injected}
 		findings := append(e.findings(), from.injected.unused(p, res)...)
+		findings = append(findings, e.files(opened, more)...)
 		prog := Program{Path: p, Verdict: decide(findings)}
 		if l := res.Loader; l != nil {
 			prog.Loader = fmt.Sprintf("%s (%s)", l.Path, cmp.Or(ofLibc(m, res), loaderName(l)))

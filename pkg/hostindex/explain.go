@@ -20,6 +20,7 @@ type explainer struct {
 	hints   *hints
 
 	injected injected
+	unknown  []string // opened by recorded runs: there, perhaps
 	byPath   map[string]*ldso.Map
 }
 
@@ -35,6 +36,10 @@ func (e *explainer) findings() []Finding {
 	}
 	for _, p := range e.res.Problems {
 		if p.Kind == ldso.SymbolMissing && gone[key{requester: p.Requester, version: p.Version}] {
+			continue
+		}
+		if p.Kind == ldso.OpenedUnknown {
+			e.unknown = append(e.unknown, p.Name) // files tells them together
 			continue
 		}
 		f := Finding{

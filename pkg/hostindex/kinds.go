@@ -49,6 +49,8 @@ var kinds = []Kind{
 	{"cpu-unknown", "the level of the CPU could not be read", "check the program on the machine itself"},
 	{"not-indexed", "a directory is not in the index of the machine", "make the index with the directory included, or check on the machine itself"},
 	{"dlopen", "a library that the program opens later is missing", "install the library"},
+	{"file-missing", "a file that a recorded run opened is missing", "install the package that has the file"},
+	{"file-unknown", "whether files that a recorded run opened are there is not known", "make the index with their directories included, or check on the machine itself"},
 	{"inject-unused", "nothing of what is injected is used", "name its directory in LD_LIBRARY_PATH, or what the program opens later with --dlopen"},
 	{"gave-up", "the search was given up", "check fewer programs at once, or use a spec"},
 	{"more-problems", "an object has more problems than are listed", "mend the listed ones first"},

@@ -59,6 +59,7 @@ type server struct {
 	replies chan reply
 	stderr  *os.File
 	said    chan string
+	gone    chan struct{} // closed by wait: there will be no reply
 }
 
 func socketpair() (a, b *os.File, err error) {
@@ -103,7 +104,7 @@ func startServer() (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the recorder's server: %w", err)
 	}
-	s := &server{process: p, control: control, stage: stage, stderr: stderr, replies: make(chan reply, 1), said: make(chan string, 1)}
+	s := &server{process: p, control: control, stage: stage, stderr: stderr, replies: make(chan reply, 1), gone: make(chan struct{}), said: make(chan string, 1)}
 	go func() {
 		b, _ := io.ReadAll(io.LimitReader(stderr, 64<<10))
 		s.said <- strings.TrimSpace(string(b))
@@ -201,6 +202,7 @@ func (s *server) mounted(fuse *os.File, how sandbox.Mounted) error {
 func (s *server) wait() error {
 	r, _, err := s.receive()
 	if err != nil && r.Err == "" {
+		close(s.gone)
 		return err
 	}
 	s.replies <- r
@@ -218,8 +220,7 @@ func (s *server) finish(exit *int) (trace.Footer, error) {
 			return r.Footer, errors.New(r.Err)
 		}
 		return r.Footer, nil
-	case text := <-s.said:
-		s.said <- text
+	case <-s.gone: // not s.said: a server that has answered ends at once, and wait may not have read it yet
 		return trace.Footer{}, s.because(ErrLost)
 	}
 }

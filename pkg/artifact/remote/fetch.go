@@ -83,6 +83,9 @@ func fetch(ctx context.Context, b backend, o Options, ref Reference, want string
 	if err != nil {
 		return nil, err
 	}
+	if !n.Has(want) { // of a type in o.Held
+		want = n.Type()
+	}
 	doc, layer, err := load(ctx, b, o, ref, n, want)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -14,11 +15,13 @@ import (
 // find returns the artifact of type want at ref: the manifest itself, or the
 // one attached to the image that it is. subject is the image manifest then.
 //
+// An artifact of a type in o.Held will do, too, where ref is one itself.
+//
 // Of an index the manifest for the platform is asked first, then the index
 // itself. Of several artifacts the one created last is taken.
 func find(ctx context.Context, b backend, o Options, ref Reference, want string) (n *node, subject *artifact.Descriptor, err error) {
 	n, err = resolve(ctx, b, ref)
-	if err != nil || n.Has(want) {
+	if err != nil || n.Has(want) || slices.ContainsFunc(o.Held, n.Has) {
 		return n, nil, err
 	}
 	candidates := []artifact.Descriptor{n.desc}

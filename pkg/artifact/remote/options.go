@@ -51,6 +51,9 @@ type Options struct {
 	// Progress is called at the start and the end of each transfer, from
 	// several goroutines at a time; nil: not called.
 	Progress func(Event)
+	// Held lists types that Fetch takes in the place of the wanted one, where the
+	// reference is such an artifact itself, rather than an image.
+	Held []string
 	// Validate refuses a document of the given media type before it is stored
 	// or returned; its error should match artifact.ErrInvalid. nil: anything goes.
 	Validate func(mediaType string, data []byte) error

@@ -62,7 +62,10 @@ func (s *sim) dlopens() {
 	}
 	s.started = len(s.res.Maps)
 	for _, name := range s.req.Dlopen {
-		s.dlopen(wanted{[]string{name}, Error, ""}, s.main)
+		s.dlopen(wanted{names: []string{name}, severity: Error}, s.main)
+	}
+	for _, names := range s.req.Opened {
+		s.recorded(names)
 	}
 	for _, m := range slices.Clone(s.res.Maps) {
 		for _, w := range noted(m) {
@@ -71,25 +74,12 @@ func (s *sim) dlopens() {
 	}
 }
 
-// dlopen tries one name after the other. What came of a name that cannot be
-// opened is undone, as the loader does (dl-open.c, dl_open_worker).
+// dlopen opens one of the names that are wanted, or tells what is wrong with the
+// first.
 func (s *sim) dlopen(w wanted, by *Map) {
-	var first []Problem
-	for i, name := range w.names {
-		if !s.spend(costMap) {
-			return
-		}
-		undo, before := s.mark(), len(s.res.Problems)
-		s.opening = name
-		ok := s.open(name, by)
-		s.opening = ""
-		if ok {
-			return
-		}
-		if i == 0 {
-			first = slices.Clone(s.res.Problems[before:])
-		}
-		undo()
+	ok, first, _ := s.openAny(w.names, by)
+	if ok {
+		return
 	}
 	for _, p := range first {
 		if p.Severity == Error {
@@ -105,6 +95,57 @@ func (s *sim) dlopen(w wanted, by *Map) {
 		Message: strings.Join(w.names, " or ") + what + " cannot be opened"}
 	if slices.ContainsFunc(first, func(p Problem) bool { return p.Severity == Undecided }) && w.severity == Error {
 		p.Severity = Undecided
+	}
+	s.problem(p)
+}
+
+// openAny tries one name after the other. What came of a name that cannot be
+// opened is undone, as the loader does (dl-open.c, dl_open_worker). first are the
+// problems with the first name; unknown: of one of them it cannot be told.
+func (s *sim) openAny(names []string, by *Map) (ok bool, first []Problem, unknown bool) {
+	for i, name := range names {
+		if !s.spend(costMap) {
+			return true, nil, false
+		}
+		undo, before := s.mark(), len(s.res.Problems)
+		s.opening = name
+		ok := s.open(name, by)
+		s.opening = ""
+		if ok {
+			return true, nil, false
+		}
+		problems := s.res.Problems[before:]
+		unknown = unknown || slices.ContainsFunc(problems, func(p Problem) bool { return p.Severity == Undecided })
+		if i == 0 {
+			first = slices.Clone(problems)
+		}
+		undo()
+	}
+	return false, first, unknown
+}
+
+// recorded opens a library that a run of the program opened, perhaps on another
+// machine: whether it is there decides nothing.
+func (s *sim) recorded(names []string) {
+	ok, first, unknown := s.openAny(names, s.main)
+	if ok {
+		return
+	}
+	text := strings.Join(names, " or ") + ", which a recorded run opened, "
+	p := Problem{Kind: DlopenMissing, Severity: Latent, Object: s.main.Path, Requester: s.main.Path, Name: names[0], Dlopen: names[0], Message: text + "cannot be opened"}
+	if unknown {
+		p.Kind, p.Severity, p.Message = OpenedUnknown, Warning, text+"may be there or not"
+		s.problem(p)
+		return
+	}
+	for _, p := range first {
+		if p.Kind == LibraryMissing && p.Name == names[0] {
+			continue // the next one says so
+		}
+		if p.Severity == Error {
+			p.Severity = Latent
+		}
+		s.problem(p)
 	}
 	s.problem(p)
 }

@@ -13,7 +13,10 @@ type Request struct {
 	Secure  bool              // as a set-id program for another user: AT_SECURE
 	Explain bool              // keep all places that each search looked in
 	Dlopen  []string          // names that the program opens once it runs
-	Work    *Work             // shared with other starts; nil is one of its own
+	// Opened are libraries that a recorded run opened, each by any of its names:
+	// that one cannot be had stops no start.
+	Opened [][]string
+	Work   *Work // shared with other starts; nil is one of its own
 }
 
 // Kind names what is wrong.
@@ -47,6 +50,7 @@ const (
 	CPUUnknown       Kind = "cpu-unknown"
 	NotIndexed       Kind = "not-indexed"
 	DlopenMissing    Kind = "dlopen"
+	OpenedUnknown    Kind = "file-unknown"
 	GaveUp           Kind = "gave-up"
 	Unlisted         Kind = "more-problems"
 )

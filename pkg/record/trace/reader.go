@@ -69,7 +69,7 @@ func Open(name string) (*Reader, error) {
 func NewReader(r io.Reader) (*Reader, error) {
 	t := &Reader{src: source{r: r}, parser: newParser()}
 	t.lines = bufio.NewReaderSize(&t.src, bufferSize)
-	if magic, _ := t.lines.Peek(4); bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}) { // RFC 8878, 3.1.1
+	if magic, _ := t.lines.Peek(4); bytes.Equal(magic, Magic()) {
 		var err error
 		t.dec, err = zstd.NewReader(t.lines, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {

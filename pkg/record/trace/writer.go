@@ -66,10 +66,8 @@ func NewWriter(w io.Writer, h *Header, opts WriterOptions) (*Writer, error) {
 	}
 	if opts.Compress {
 		var err error
-		t.sink.enc, err = zstd.NewWriter(&t.sink.out, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-			zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(windowSize))
-		if err != nil {
-			return nil, fmt.Errorf("compressing a recording: %w", err)
+		if t.sink.enc, err = newEncoder(&t.sink.out); err != nil {
+			return nil, err
 		}
 	}
 	var line jsontext.Writer

@@ -28,7 +28,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 		return 0, false
 	}
 	err := verb.Run(ctx, words, stdout)
-	if errors.Is(err, local.ErrNeedsRegistry) || errors.Is(err, local.ErrNeedsVersion) {
+	if errors.Is(err, local.ErrNeedsRegistry) || errors.Is(err, local.ErrNeedsVersion) || errors.Is(err, local.ErrNeedsRecordings) {
 		return 0, false
 	}
 	if err != nil {
@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 func verbNamed(name string) *local.Verb {
 	switch name {
 	case "gen":
-		return local.Gen()
+		return local.Gen(nil)
 	case "check":
 		return local.Check(local.Kept{}, nil, "")
 	case "validate":

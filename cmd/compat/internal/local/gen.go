@@ -10,9 +10,14 @@ import (
 	"github.com/compspec/compat/pkg/artifact"
 )
 
-// Gen is `compat gen`.
-func Gen() *Verb {
-	var g gen
+// Recordings reads recorded runs.
+type Recordings interface {
+	Run(ctx context.Context, arg string) (*artifact.Run, error)
+}
+
+// Gen is `compat gen`. Without recordings --trace is ErrNeedsRecordings.
+func Gen(recordings Recordings) *Verb {
+	g := gen{recordings: recordings}
 	return &Verb{
 		Use:   "gen TARGET...",
 		Short: "State what programs need from a machine",
@@ -26,12 +31,23 @@ Objects found through $ORIGIN travel with the program; all others are asked of
 the host. LD_LIBRARY_PATH and LD_PRELOAD of the environment are heeded. The
 digests of unchanged files are remembered under $XDG_CACHE_HOME/compat.
 
-Exit status: 0 done; 2 usage; 3 a target or bundle is not found; 5 a target is
-neither an ELF file nor a script; 6 a file cannot be read or written.`,
+With --trace what recorded runs opened is stated too, and a check warns of what
+is missing: libraries opened by dlopen, data files, executed programs. REC is a
+file of compat record, "-" for standard input, or a reference; it is a run of a
+TARGET, or of a program that executed it. Left out is what may differ from run
+to run: what the run created, changed or removed, directories, what is below
+/tmp, /var/tmp, /proc, /sys, /dev, /run, and unless it is a library below /home,
+/root and the working directory of the run.
+
+Exit status: 0 done; 2 usage; 3 a target, bundle or recording is not found;
+4 registry, network or authorisation; 5 a target is neither an ELF file nor a
+script, or a recording is invalid or of something else; 6 a file cannot be read
+or written.`,
 		Example: `  compat gen xz                         # a spec on standard output
   compat gen xz --out compat.json       # the file that push and check take by default
   compat gen ./bin --bundle ./lib       # libraries of ./lib travel along
-  compat gen lmp --format text          # what it asks of a host, for people`,
+  compat gen lmp --format text          # what it asks of a host, for people
+  compat gen lmp --trace lmp.jsonl.zst  # and what it opened in a run`,
 		MinArgs: 1, MaxArgs: -1,
 		Flags: g.flags,
 		Run:   g.run,
@@ -40,7 +56,8 @@ neither an ELF file nor a script; 6 a file cannot be read or written.`,
 
 type gen struct {
 	out, format                string
-	bundle                     []string
+	bundle, traces             []string
+	recordings                 Recordings
 	noSymbols, noCache, pretty bool
 }
 
@@ -48,6 +65,7 @@ func (g *gen) flags(f Flags) {
 	f.StringVarP(&g.out, "out", "o", "", "write to `FILE` instead of standard output")
 	f.StringVar(&g.format, "format", "json", "json, text (a summary) or attributes (the first format)")
 	f.StringArrayVar(&g.bundle, "bundle", nil, "objects below `DIR` travel with the program; \"none\": nothing does but the targets")
+	f.StringArrayVar(&g.traces, "trace", nil, "state what the recorded run `REC` of a target opened, too; repeatable")
 	f.BoolVar(&g.noSymbols, "no-symbols", false, "leave out the symbols of travelling objects")
 	f.BoolVar(&g.noCache, "no-cache", false, "hash every file, remember no digests")
 	f.BoolVar(&g.pretty, "pretty", false, "indent the JSON")
@@ -71,6 +89,16 @@ func (g *gen) run(ctx context.Context, targets []string, stdout io.Writer) error
 	render, ok := specFormats[g.format]
 	if !ok {
 		return exit.UsageError("compat gen", "--format %q is none of json, text, attributes", g.format)
+	}
+	for _, t := range g.traces {
+		if g.recordings == nil {
+			return ErrNeedsRecordings
+		}
+		run, err := g.recordings.Run(ctx, t)
+		if err != nil {
+			return err
+		}
+		opts.Runs = append(opts.Runs, *run)
 	}
 	opts.Digests = digestCache(g.noCache)
 	defer opts.Digests.Close()

@@ -11,7 +11,7 @@ import (
 // specText sums a spec up for people.
 func specText(s *artifact.Spec) ([]byte, error) {
 	var b bytes.Buffer
-	var head, host, along, missing table
+	var head, host, along, missing, opened table
 	for _, p := range s.Programs {
 		head.row(p.Kind, p.Path, p.Script)
 	}
@@ -40,11 +40,23 @@ func specText(s *artifact.Spec) ([]byte, error) {
 			missing.row(n.Name, "needed by "+n.From, n.Error)
 		}
 	}
+	if o := s.Opened; o != nil {
+		for _, l := range o.Libraries {
+			opened.row(l.Path)
+		}
+		for _, f := range o.Files {
+			word := ""
+			if f.Executed {
+				word = "executed"
+			}
+			opened.row(f.Path, word)
+		}
+	}
 	head.write(&b, "")
 	for _, part := range []struct {
 		title string
 		table
-	}{{"asked of the host", host}, {"travels along", along}, {"not found on this machine", missing}} {
+	}{{"asked of the host", host}, {"travels along", along}, {"not found on this machine", missing}, {"opened by recorded runs", opened}} {
 		if len(part.rows) > 0 {
 			fmt.Fprintf(&b, "\n%s:\n", part.title)
 			part.write(&b, "  ")

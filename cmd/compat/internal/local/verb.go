@@ -49,6 +49,10 @@ type Fetcher interface {
 // alone.
 var ErrNeedsRegistry = errors.New("the reference needs the registry client")
 
+// ErrNeedsRecordings says that a recording is to be read, by a package that is
+// initialized late.
+var ErrNeedsRecordings = errors.New("recordings are read by the ordinary way")
+
 // ErrNeedsVersion says that the output names compat's version, which is not
 // known yet: the package that reads it from the binary is initialized late.
 var ErrNeedsVersion = errors.New("the output needs the version of compat")

@@ -1,0 +1,57 @@
+package trace
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Magic begins a recording that is compressed: that of a zstd frame (RFC 8878,
+// 3.1.1).
+func Magic() []byte { return []byte{0x28, 0xb5, 0x2f, 0xfd} }
+
+// Looks reports whether what r holds begins as a recording does, compressed or
+// plain. It reads no more of r than that takes; whether the rest is one NewReader
+// and Next tell.
+func Looks(r io.Reader) bool {
+	in := bufio.NewReader(r)
+	var lines io.Reader = in
+	if magic, _ := in.Peek(4); bytes.Equal(magic, Magic()) {
+		dec, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return false
+		}
+		defer dec.Close()
+		lines = dec
+	}
+	begin := make([]byte, 512) // the media type is the second member of the header
+	n, _ := io.ReadFull(lines, begin)
+	line, _, _ := bytes.Cut(begin[:n], []byte("\n"))
+	return bytes.HasPrefix(line, []byte("{")) && bytes.Contains(line, []byte(`"`+MediaType+`"`))
+}
+
+// Compress compresses a plain recording, as a Writer would have. It does not
+// read it: see NewReader. The same lines give the same bytes.
+func Compress(w io.Writer, r io.Reader) error {
+	enc, err := newEncoder(w)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(enc, r); err != nil {
+		return fmt.Errorf("compressing a recording: %w", errors.Join(err, enc.Close()))
+	}
+	return enc.Close()
+}
+
+func newEncoder(w io.Writer) (*zstd.Encoder, error) {
+	enc, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(windowSize))
+	if err != nil {
+		return nil, fmt.Errorf("compressing a recording: %w", err)
+	}
+	return enc, nil
+}

@@ -1,0 +1,164 @@
+package trace
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Usage is which files a run used and how, in the end. It takes memory for each
+// path that was opened, executed or changed, once.
+type Usage struct {
+	Header    *Header
+	Truncated bool     // the recording was cut off
+	Programs  []string // files that were executed by execve(2), in the order of their first time
+	Files     []File   // by path
+}
+
+// File is a file that a run used. Directories are none.
+type File struct {
+	Path     string // as the kernel resolved it, without symbolic links
+	Read     bool   // opened to be read, or executed
+	Executed bool   // by execve(2), or as the interpreter of what was
+	Changed  bool   // the run made it, wrote to it, removed it or gave it its name
+	Size     int64  // bytes, when it was opened first
+	// Programs are the executed files of the processes that read it, sorted. A
+	// process that only forked has the program of those of its name: a recording
+	// knows no parents.
+	Programs []string
+}
+
+// use gathers a Usage.
+type use struct {
+	files    map[string]*file
+	made     map[string]bool // directories, and names that were moved
+	programs []string
+	running  map[int]*process  // by TGID
+	named    map[string]string // the last program by the name of its processes
+}
+
+type file struct {
+	File
+	by map[string]bool
+}
+
+type process struct {
+	program string // "": not known
+	starts  bool   // within execve(2): interpreters follow
+}
+
+// ReadUsage reads all events that are left. It returns the error of Reader.Next,
+// but io.EOF.
+func ReadUsage(r *Reader) (*Usage, error) {
+	u := use{files: map[string]*file{}, made: map[string]bool{}, running: map[int]*process{}, named: map[string]string{}}
+	var e Event
+	for {
+		if err := r.Next(&e); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+		if e.Errno == "" {
+			u.event(&e)
+		}
+	}
+	out := &Usage{Header: r.Header(), Truncated: r.Truncated(), Programs: u.programs}
+	for _, name := range slices.Sorted(maps.Keys(u.files)) {
+		f := u.files[name]
+		f.Changed = f.Changed || u.within(name)
+		f.Programs = slices.Sorted(maps.Keys(f.by))
+		out.Files = append(out.Files, f.File)
+	}
+	return out, nil
+}
+
+func (u *use) event(e *Event) {
+	switch e.Op {
+	case OpOpen, OpCreate:
+		u.open(e)
+	case OpMkdir:
+		u.made[e.Path] = true
+	case OpRename:
+		u.made[e.Path2] = true
+		u.change(e.Path)
+		u.change(e.Path2)
+	case OpCopy:
+		u.change(e.Path2)
+	case OpMknod, OpSymlink, OpLink, OpUnlink, OpWrite, OpAlloc:
+		u.change(e.Path)
+	case OpSetattr:
+		if f := u.files[e.Path]; f != nil { // of a directory it says nothing
+			f.Changed = true
+		}
+	}
+}
+
+func (u *use) open(e *Event) {
+	f := u.file(e.Path)
+	if f.Size == 0 {
+		f.Size = e.Size
+	}
+	program := u.of(e)
+	access := e.Flags & syscall.O_ACCMODE
+	f.Changed = f.Changed || e.Op == OpCreate || access != syscall.O_RDONLY || e.Flags&syscall.O_TRUNC != 0
+	if access != syscall.O_WRONLY {
+		f.Read = true
+		if program != "" {
+			if f.by == nil {
+				f.by = map[string]bool{}
+			}
+			f.by[program] = true
+		}
+	}
+	f.Executed = f.Executed || e.Exec
+}
+
+// of is the program of the process that opens a file. The kernel opens what is
+// executed first, then what a "#!" line names, then the loader.
+func (u *use) of(e *Event) string {
+	if e.TGID == 0 {
+		return ""
+	}
+	p := u.running[e.TGID]
+	switch {
+	case e.Exec && (p == nil || !p.starts):
+		p = &process{program: e.Path, starts: true}
+		u.running[e.TGID] = p
+		if !slices.Contains(u.programs, e.Path) {
+			u.programs = append(u.programs, e.Path)
+		}
+	case e.Exec:
+	case p == nil:
+		p = &process{program: u.named[e.Comm]}
+		u.running[e.TGID] = p
+	default:
+		p.starts = false
+		u.named[e.Comm] = p.program
+	}
+	return p.program
+}
+
+func (u *use) file(name string) *file {
+	f := u.files[name]
+	if f == nil {
+		f = &file{File: File{Path: name}}
+		u.files[name] = f
+	}
+	return f
+}
+
+func (u *use) change(name string) { u.file(name).Changed = true }
+
+// within reports whether a file is below a directory that the run made or moved.
+func (u *use) within(name string) bool {
+	for dir := name; len(dir) > 1 && strings.HasPrefix(dir, "/"); dir = path.Dir(dir) {
+		if u.made[dir] {
+			return true
+		}
+	}
+	return false
+}
