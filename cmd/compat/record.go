@@ -21,6 +21,7 @@ type recordFlags struct {
 	out, outDir, mode, mount string
 	watch, bind              []string
 	readOnly                 bool
+	made                     bool // the recording's file is new
 }
 
 func (f *recordFlags) add(flags *pflag.FlagSet) {
@@ -86,8 +87,8 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 	} else {
 		r, err = record.Run(cmd.Context(), o)
 	}
-	if r == nil && err != nil {
-		os.Remove(out.Name())
+	if r == nil && err != nil && f.made {
+		os.Remove(out.Name()) // nothing is in it
 	}
 	if err != nil {
 		return recordError(err, f.mount != "")
@@ -115,7 +116,13 @@ func directories(names []string) (out []string, err error) {
 // output opens the recording's file.
 func (f *recordFlags) output(args []string) (*os.File, error) {
 	if f.out != "" {
-		return os.Create(f.out)
+		// What is there keeps its content until the program starts, and may be a device.
+		out, err := os.OpenFile(f.out, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, os.ErrExist) {
+			return os.OpenFile(f.out, os.O_WRONLY|os.O_CREATE, 0o666)
+		}
+		f.made = err == nil
+		return out, err
 	}
 	name := "mount"
 	if len(args) > 0 {
@@ -129,6 +136,7 @@ func (f *recordFlags) output(args []string) (*os.File, error) {
 		}
 		out, err := os.OpenFile(full, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 		if !errors.Is(err, os.ErrExist) {
+			f.made = err == nil
 			return out, err
 		}
 	}

@@ -40,6 +40,9 @@ type config struct {
 	Live     bool
 	ReadOnly bool
 	Mount    bool // there is no stage
+	// Where it is mounted then, and how: to unmount it where main is killed.
+	Dir string      `json:",omitempty"`
+	Way sandbox.Way `json:",omitempty"`
 }
 
 type reply struct {
@@ -177,8 +180,9 @@ func receive(fd int) ([]byte, []*os.File, error) {
 	return b[:n], files, nil
 }
 
-func (s *server) configure(o *Options, path string, way sandbox.Way) error {
-	c := &config{Header: header(o, path), Plain: o.Plain, Live: o.Live != nil, ReadOnly: o.ReadOnly, Mount: path == ""}
+// configure tells it what to record: the program at path, or what is mounted at dir.
+func (s *server) configure(o *Options, path, dir string, way sandbox.Way) error {
+	c := &config{Header: header(o, path), Plain: o.Plain, Live: o.Live != nil, ReadOnly: o.ReadOnly, Mount: path == "", Dir: dir, Way: way}
 	c.Header.View = string(way)
 	files := []*os.File{o.Output}
 	if o.Live != nil {
@@ -197,6 +201,7 @@ func (s *server) mounted(fuse *os.File, how sandbox.Mounted) error {
 
 // wait waits for the reply to finish, and says if there will be none.
 func (s *server) wait() error {
+	defer close(s.replies)
 	r, err := s.receive()
 	if err != nil && r.Err == "" {
 		return err
@@ -210,16 +215,14 @@ func (s *server) finish(exit *int) (trace.Footer, error) {
 	if err := s.send(request{Kind: "end", Footer: &trace.Footer{Exit: exit}}); err != nil {
 		return trace.Footer{}, err
 	}
-	select {
-	case r := <-s.replies:
-		if r.Err != "" {
-			return r.Footer, errors.New(r.Err)
-		}
-		return r.Footer, nil
-	case text := <-s.said:
-		s.said <- text
+	r, ok := <-s.replies
+	switch {
+	case !ok:
 		return trace.Footer{}, s.because(ErrLost)
+	case r.Err != "":
+		return r.Footer, errors.New(r.Err)
 	}
+	return r.Footer, nil
 }
 
 // because adds what the server said before it ended.

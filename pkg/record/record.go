@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/compspec/compat/pkg/internal/sandbox"
 	"github.com/compspec/compat/pkg/record/trace"
@@ -36,7 +37,8 @@ type Options struct {
 	Argv []string
 	Env  []string // nil: this process's
 	Mode trace.Mode
-	// Output is where the recording goes; it is not closed. Plain: without zstd.
+	// Output is where the recording goes; it is not closed. A regular file is
+	// emptied when the program is about to start, not before. Plain: without zstd.
 	Output *os.File
 	Plain  bool
 	Watch  []string // absolute: only these trees are recorded; none: all
@@ -103,7 +105,7 @@ func Run(_ context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, unsupported(err)
 	}
-	if err := s.configure(&o, path, way); err != nil {
+	if err := s.configure(&o, path, "", way); err != nil {
 		return nil, err
 	}
 	p, err := sandbox.Start(sandbox.Config{
@@ -147,7 +149,18 @@ func Mount(ctx context.Context, dir string, o Options) (*Result, error) {
 	}
 	defer s.close()
 	s.stage.Close()
-	if err := s.configure(&o, "", way); err != nil {
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	// The kernel's name for it, by which the server finds it.
+	if up, err := filepath.EvalSymlinks(filepath.Dir(dir)); err == nil {
+		dir = filepath.Join(up, filepath.Base(dir))
+	}
+	ours := dir
+	if text, err := os.ReadFile("/proc/self/mountinfo"); err != nil || viewAt(string(text), dir) {
+		ours = "" // the server must not unmount the view of somebody else, which is there already
+	}
+	if err := s.configure(&o, "", ours, way); err != nil {
 		return nil, err
 	}
 	fd, how, unmount, err := sandbox.Mount(way, dir, sandbox.MountOptions{ReadOnly: o.ReadOnly})

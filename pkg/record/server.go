@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,14 +19,16 @@ import (
 
 // serverMain is the server's process. It gives its exit status.
 func serverMain() int {
-	// Nothing of the terminal, nor a reader that has gone, ends it; only KILL does.
-	signal.Ignore(unix.SIGINT, unix.SIGHUP, unix.SIGTERM, unix.SIGPIPE, unix.SIGTSTP, unix.SIGUSR1, unix.SIGUSR2)
+	// Nothing of the terminal, nor a reader that has gone, nor a limit on what the
+	// program may use, nor `kill -TERM -1` ends it; only KILL does.
+	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGTERM, unix.SIGPIPE, unix.SIGALRM, unix.SIGVTALRM, unix.SIGIO,
+		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGUSR1, unix.SIGUSR2, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGPWR)
 	unix.Umask(0)                                // the kernel has applied the caller's
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // the program must not get at our descriptors
 	closeInherited()
 	unix.CloseOnExec(fdControl)
 	unix.CloseOnExec(fdStage)
-	raiseFiles()
+	raiseLimits()
 	b, files, err := receive(fdControl)
 	if err != nil {
 		return 0 // whoever started us went away
@@ -49,8 +50,8 @@ func serverMain() int {
 }
 
 // closeInherited closes what the shell had open beside the standard streams: a
-// pipe would not end as long as we have it. Go's own epoll and event descriptors
-// are left.
+// pipe would not end as long as we have it. What is ours closes at an exec, and
+// what outlived one is not ours.
 func closeInherited() {
 	names, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -61,18 +62,21 @@ func closeInherited() {
 		if err != nil || fd <= fdStage {
 			continue
 		}
-		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && !strings.HasPrefix(to, "anon_inode:") {
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
 			unix.Close(fd)
 		}
 	}
 }
 
-// raiseFiles takes as many descriptors as are allowed.
-func raiseFiles() {
-	var r unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) == nil && r.Cur < r.Max {
-		r.Cur = r.Max
-		unix.Setrlimit(unix.RLIMIT_NOFILE, &r)
+// raiseLimits takes as much as is allowed of what the caller has limited for the
+// program: the kernel holds that to its limits itself.
+func raiseLimits() {
+	for _, what := range []int{unix.RLIMIT_NOFILE, unix.RLIMIT_FSIZE, unix.RLIMIT_CPU} {
+		var r unix.Rlimit
+		if unix.Getrlimit(what, &r) == nil && r.Cur < r.Max {
+			r.Cur = r.Max
+			unix.Setrlimit(what, &r)
+		}
 	}
 }
 
@@ -107,7 +111,7 @@ func (s *serving) run() error {
 		b, files, err := receive(fdControl)
 		var r request
 		if err != nil || len(files) != 1 || json.Unmarshal(b, &r) != nil || r.Mounted == nil {
-			return nil // it could not be mounted
+			return detach(c.Way, c.Dir) // it could not be mounted, or main was killed just then
 		}
 		m, dev = *r.Mounted, files[0]
 	} else {
@@ -131,16 +135,15 @@ func (s *serving) run() error {
 		dev.Close()
 	}
 	if err != nil {
-		if conn != nil {
-			conn.Refuse(err.Error())
-		}
-		return err
+		s.refuse(conn, err)
+		return nil
 	}
 	s.fs = fs
 	served := make(chan struct{})
 	if c.Mount {
 		if err := s.begin(<-hashed); err != nil {
-			return err
+			s.refuse(nil, err)
+			return nil
 		}
 		go s.serve(served)
 		s.reply(reply{})
@@ -155,17 +158,30 @@ func (s *serving) run() error {
 		}
 		c.Header.Unrecorded = append(c.Header.Unrecorded, started.Unrecorded...)
 		if err := s.begin(<-hashed); err != nil {
-			conn.Refuse(err.Error())
-			return err
+			s.refuse(conn, err)
+			return nil
 		}
 		if err := conn.OK(); err != nil {
 			return nil
 		}
 	}
 	unix.Close(fdStage)
-	s.control()
+	ended := s.control()
+	if !ended && c.Mount {
+		err = detach(c.Way, c.Dir)
+	}
 	<-served
-	return nil
+	return err
+}
+
+// refuse says why there will be no recording: to the stage, or to main where
+// there is none.
+func (s *serving) refuse(conn *sandbox.Conn, why error) {
+	if conn != nil {
+		conn.Refuse(why.Error())
+		return
+	}
+	s.reply(reply{Err: why.Error()})
 }
 
 func ranges(in []sandbox.Range) (out []fusecore.IDRange) {
@@ -187,45 +203,69 @@ func (s *serving) begin(sum string) error {
 	h.Digest = sum
 	h.Start = s.started.UTC().Format(time.RFC3339Nano)
 	h.Passthrough = h.Mode == trace.ModePaths && s.fs.Passthrough()
-	var err error
-	if s.writer, err = trace.NewWriter(s.output, h, trace.WriterOptions{Compress: !s.config.Plain}); err != nil {
-		return fmt.Errorf("writing the recording: %w", err)
+	err := empty(s.output)
+	if err == nil {
+		s.writer, err = trace.NewWriter(s.output, h, trace.WriterOptions{Compress: !s.config.Plain})
+	}
+	if err != nil {
+		return fmt.Errorf("the recording cannot be written: %w", cause(err))
 	}
 	if s.liveOutput != nil {
 		if s.live, err = trace.NewWriter(s.liveOutput, h, trace.WriterOptions{}); err != nil {
-			return fmt.Errorf("writing the events: %w", err)
+			return fmt.Errorf("the events cannot be written: %w", cause(err))
 		}
 	}
 	s.fs.Record(s.started)
 	return nil
 }
 
+// empty takes what the output held before, now that there is something to put
+// in its place.
+func empty(f *os.File) error {
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return err
+	}
+	return f.Truncate(0)
+}
+
+// cause is an error without the name of the descriptor, which means nothing to
+// anybody.
+func cause(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
 // control waits for the end of the program, and ends the recording. Where the
 // one that started us is gone, there is no footer: nobody knows how it ended.
-func (s *serving) control() {
+func (s *serving) control() (ended bool) {
 	b, _, err := receive(fdControl)
+	s.fs.Record(time.Time{})
 	var r request
 	if err == nil {
 		err = json.Unmarshal(b, &r)
 	}
 	if err != nil || r.Kind != "end" || r.Footer == nil {
-		return
+		return false
 	}
-	s.fs.Record(time.Time{})
 	f := *r.Footer
 	f.Time = int64(time.Since(s.started))
 	err = s.writer.Close(f)
+	f.Dropped = s.writer.Dropped()
 	if s.live != nil {
 		s.live.Close(f)
 		s.liveOutput.Close()
 	}
 	out := reply{Footer: f}
 	if err != nil {
-		out.Err = incomplete(err).Error()
+		out.Err = incomplete(err, f.Dropped).Error()
 	}
 	s.output.Close()
 	s.reply(out)
 	unix.Close(fdControl)
+	return true
 }
 
 func (s *serving) reply(r reply) {
@@ -233,9 +273,11 @@ func (s *serving) reply(r reply) {
 	unix.Sendmsg(fdControl, b, nil, nil, unix.MSG_NOSIGNAL)
 }
 
-func incomplete(err error) error {
+// incomplete says what is missing. What had been gathered when the output
+// failed, 64 KiB as a rule, is missing too, where the footer is.
+func incomplete(err error, dropped int64) error {
 	if errors.Is(err, io.ErrShortWrite) {
 		err = unix.ENOSPC
 	}
-	return fmt.Errorf("the recording is not whole: %w", err)
+	return fmt.Errorf("the recording is not whole, %d events or more are missing: %w", dropped, cause(err))
 }
