@@ -107,6 +107,7 @@ func startServer() (*server, error) {
 	s := &server{process: p, control: control, stage: stage, stderr: stderr, replies: make(chan reply, 1), said: make(chan string, 1)}
 	go func() {
 		b, _ := io.ReadAll(io.LimitReader(stderr, 64<<10))
+		io.Copy(io.Discard, stderr) // or it would wait for room
 		s.said <- strings.TrimSpace(string(b))
 	}()
 	return s, nil
@@ -238,9 +239,11 @@ func (s *server) because(err error) error {
 	return err
 }
 
-// close leaves the server to itself: it ends with the view.
+// close leaves the server to itself: it ends with the view, and is waited for, so
+// that no zombie stays of it.
 func (s *server) close() {
 	s.control.Close()
 	s.stage.Close()
-	s.process.Release()
+	s.stderr.Close()
+	go s.process.Wait()
 }
