@@ -19,9 +19,12 @@ import (
 
 	"github.com/compspec/compat/pkg/artifact/remote/remotetest"
 	"github.com/compspec/compat/pkg/hostindex"
+	"github.com/compspec/compat/pkg/record"
+	"github.com/compspec/compat/pkg/record/trace"
 )
 
 func TestMain(m *testing.M) {
+	record.Main() // compat record starts this binary again
 	testscript.Main(m, map[string]func(){"compat": func() { os.Exit(run()) }})
 }
 
@@ -34,7 +37,8 @@ func TestMain(m *testing.M) {
 //	$REGISTRY_TLS   speaks https; its authority is in $WORK/ca.pem
 //	$DOWN           HOST:PORT where nothing listens
 //
-// and $MACHINE is this machine's os/arch. Conditions are [root] and [gcc].
+// and $MACHINE is this machine's os/arch. Conditions are [root], [gcc] and
+// [fuse]: programs can be recorded.
 // Commands beside testscript's own:
 //
 //	exits N CMD ARG...    run CMD, which must end with exit status N
@@ -73,7 +77,7 @@ func setup(env *testscript.Env) error {
 	return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), ca, 0o666)
 }
 
-// condition knows what a script may need: [root] and [gcc]. With
+// condition knows what a script may need: [root], [gcc] and [fuse]. With
 // COMPAT_NO_SKIP=1 what is missing fails the script instead of skipping it.
 func condition(name string) (ok bool, err error) {
 	switch name {
@@ -82,6 +86,10 @@ func condition(name string) (ok bool, err error) {
 	case "gcc":
 		_, err := exec.LookPath(name)
 		ok = err == nil
+	case "fuse":
+		if ok, err = fuseWorks(); err != nil {
+			return false, err
+		}
 	default:
 		return false, fmt.Errorf("unknown condition %q", name)
 	}
@@ -90,6 +98,22 @@ func condition(name string) (ok bool, err error) {
 	}
 	return ok, nil
 }
+
+// fuseWorks reports whether this kernel, or this container, lets a program run
+// under a FUSE view.
+var fuseWorks = sync.OnceValues(func() (bool, error) {
+	out, err := os.CreateTemp("", "compat-test-")
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(out.Name())
+	defer out.Close()
+	_, err = record.Run(context.Background(), record.Options{Argv: []string{"true"}, Mode: trace.ModePaths, Output: out})
+	if errors.As(err, new(*record.UnsupportedError)) {
+		return false, nil
+	}
+	return err == nil, err
+})
 
 // raceOptions keep a process under the race detector from sleeping a second
 // before it exits.

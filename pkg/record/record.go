@@ -10,6 +10,21 @@
 // The server goes on for as long as a process uses the view, so that what the
 // program leaves running keeps its files; it is recorded until the program
 // itself has ended.
+//
+// # What a program can do to its recorder
+//
+// The server, which holds the tree of the machine and the recording, cannot be
+// traced, and its memory, root and descriptors cannot be opened, by programs
+// without CAP_SYS_PTRACE over it (prctl(2), PR_SET_DUMPABLE). In a user
+// namespace nothing outside of it can. But a program has its user's rights: it
+// can end the server, and with it itself (ErrLost), and change the file of the
+// recording. A recording is what a program did that does not work against it, no
+// evidence of what a hostile one did.
+//
+// Root is held by no view. A program that is root, in no user namespace, can
+// enter others (/proc/1/root, setns(2)), mount, remount and write to devices:
+// ReadOnly stops it from changing files through the view, by mistake, not from
+// going past it. Files of the machine that it reaches so are not recorded.
 package record
 
 import (
@@ -43,7 +58,8 @@ type Options struct {
 	Plain  bool
 	Watch  []string // absolute: only these trees are recorded; none: all
 	Bind   []string // absolute: these are seen, and not recorded
-	// ReadOnly: the program cannot change files.
+	// ReadOnly: the program cannot change files through the view; see above what
+	// root can do all the same.
 	ReadOnly bool
 	Image    string // digest of the image that this is; empty: not known
 	// Live gets the events too while they happen, as a plain recording; nil:
