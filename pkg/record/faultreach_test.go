@@ -88,7 +88,7 @@ func TestFaultReachServer(t *testing.T) {
 	for _, c := range []struct{ name, pid, want string }{
 		{"server", `grep -lz -x compat-recorder /proc/[0-9]*/cmdline 2>/dev/null | while read f; do p=${f#/proc/}; p=${p%/cmdline}; [ "$(cut -d' ' -f4 /proc/$p/stat)" = $PPID ] && echo $p; done`, "done\n"},
 		{"main", "echo $PPID", "listed descriptors\ndone\n"}, // their numbers, no more
-		{"a process of its own", "cat pid", "traced"}, // or the others prove nothing
+		{"a process of its own", "cat pid", "traced"},        // or the others prove nothing
 	} {
 		u := r.record("sh", "-c", `sleep 1000 >/dev/null 2>&1 & echo $! >pid; pid=$(`+c.pid+`); `+r.exe+` fault-reach $pid; kill -9 $!`)
 		if err := u.Start(); err != nil {

@@ -52,6 +52,7 @@ type node struct {
 	seen    bool // stamp is set
 	cached  int  // handles that use the page cache
 	backed  int  // handles that are passed through
+	passed  bool // there was one
 	backing int32
 }
 

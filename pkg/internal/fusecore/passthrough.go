@@ -25,7 +25,9 @@ func (b *backing) may() bool {
 
 // passthrough has the kernel take the file itself, where that saves requests:
 // what is large, and what is written to. All handles of an inode are passed
-// through, or none (fs/fuse/iomode.c).
+// through, or none (fs/fuse/iomode.c). Once is for good: a mapping that is passed
+// through outlives its handle, unseen (backing_file_mmap in fs/backing-file.c),
+// and the page cache of another would not show what is written there.
 func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 	b, n := &fs.backing, h.n
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -33,7 +35,7 @@ func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	wanted := b.on && !b.denied[st.Dev] && n.cached == 0 && (n.backed > 0 || h.writable() || st.Size >= Large)
+	wanted := b.on && !b.denied[st.Dev] && n.cached == 0 && (n.passed || h.writable() || st.Size >= Large)
 	if wanted && n.backed == 0 {
 		id, errno := fs.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(h.fd)})
 		switch errno {
@@ -50,7 +52,7 @@ func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 		return false
 	}
 	n.backed++
-	h.backed = true
+	n.passed, h.backed = true, true
 	out.BackingID = n.backing
 	out.OpenFlags |= fuse.FOPEN_PASSTHROUGH
 	return true
