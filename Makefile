@@ -16,7 +16,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ORAS := oras.land/oras/cmd/oras@v1.3.6
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-race test-roots compare lint fuzz fuzz-graphs bench bench-record oras clean
+.PHONY: build demo test test-race test-roots compare test-record-soak test-containers lint fuzz fuzz-graphs bench bench-record oras clean
 
 build: # the static binary bin/compat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/compat ./cmd/compat
@@ -43,6 +43,12 @@ test-roots: # the loaders of other distributions as oracles; needs root and debo
 	# $$ORIGIN of a program comes from /proc; the mounts end with the namespace.
 	unshare --mount sh -c 'for r in $(ROOTS)/*; do mount -t proc proc "$$r/proc"; done; \
 		COMPAT_ROOTS=$(ROOTS) $(GO) test -tags roots -count 1 -timeout 0 -v -run Roots ./pkg/internal/ldso'
+
+test-record-soak: # a thousand recordings in a row leave nothing behind
+	$(GO) test -count 1 -timeout 30m -v -run 'TestFaultInARow$$' ./pkg/record -fault.soak=1000
+
+test-containers: build # recordings in containers of podman, with runc and with crun; needs root and debootstrap
+	COMPAT=$(BIN)/compat sh scripts/test-containers.sh $(CURDIR)/dist/containers
 
 compare: build # beside debug/elf, ldd, libtree and lddtree: who is right, who is fast
 	$(GO) test -tags compare -count 1 -timeout 0 -v ./pkg/internal/compare -compat $(BIN)/compat $(COMPAREFLAGS)

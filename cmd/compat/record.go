@@ -25,6 +25,7 @@ type recordFlags struct {
 	events, summary          bool
 	attach                   attachment
 	against                  against
+	made                     bool // the recording's file is new
 }
 
 func (f *recordFlags) add(flags *pflag.FlagSet) {
@@ -128,8 +129,8 @@ func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
 		r, err = record.Run(cmd.Context(), o)
 	}
 	shown()
-	if r == nil && err != nil {
-		os.Remove(out.Name())
+	if r == nil && err != nil && f.made {
+		os.Remove(out.Name()) // nothing is in it
 	}
 	if err != nil {
 		if r != nil && f.temporary() { // it is not attached
@@ -173,7 +174,14 @@ func (f *recordFlags) output(args []string, rank *int) (*os.File, error) {
 		if dot {
 			ext = "." + ext
 		}
-		return os.Create(dir + stem + part + ext)
+		// What is there keeps its content until the program starts, and may be a device.
+		full := dir + stem + part + ext
+		out, err := os.OpenFile(full, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, os.ErrExist) {
+			return os.OpenFile(full, os.O_WRONLY|os.O_CREATE, 0o666)
+		}
+		f.made = err == nil
+		return out, err
 	}
 	name, dir, perm := "mount", f.outDir, os.FileMode(0o666)
 	if f.temporary() { // others can look into its directory
@@ -190,6 +198,7 @@ func (f *recordFlags) output(args []string, rank *int) (*os.File, error) {
 		}
 		out, err := os.OpenFile(full, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 		if !errors.Is(err, os.ErrExist) {
+			f.made = err == nil
 			return out, err
 		}
 	}

@@ -42,6 +42,9 @@ type config struct {
 	Live     bool
 	ReadOnly bool
 	Mount    bool // there is no stage
+	// Where it is mounted then, and how: to unmount it where main is killed.
+	Dir string      `json:",omitempty"`
+	Way sandbox.Way `json:",omitempty"`
 }
 
 type reply struct {
@@ -59,7 +62,6 @@ type server struct {
 	replies chan reply
 	stderr  *os.File
 	said    chan string
-	gone    chan struct{} // closed by wait: there will be no reply
 }
 
 func socketpair() (a, b *os.File, err error) {
@@ -104,9 +106,10 @@ func startServer() (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the recorder's server: %w", err)
 	}
-	s := &server{process: p, control: control, stage: stage, stderr: stderr, replies: make(chan reply, 1), gone: make(chan struct{}), said: make(chan string, 1)}
+	s := &server{process: p, control: control, stage: stage, stderr: stderr, replies: make(chan reply, 1), said: make(chan string, 1)}
 	go func() {
 		b, _ := io.ReadAll(io.LimitReader(stderr, 64<<10))
+		io.Copy(io.Discard, stderr) // or it would wait for room
 		s.said <- strings.TrimSpace(string(b))
 	}()
 	return s, nil
@@ -180,8 +183,9 @@ func receive(fd int) ([]byte, []*os.File, error) {
 	return b[:n], files, nil
 }
 
-func (s *server) configure(o *Options, path string, way sandbox.Way) error {
-	c := &config{Header: header(o, path), Plain: o.Plain, Live: o.Live != nil, ReadOnly: o.ReadOnly, Mount: path == ""}
+// configure tells it what to record: the program at path, or what is mounted at dir.
+func (s *server) configure(o *Options, path, dir string, way sandbox.Way) error {
+	c := &config{Header: header(o, path), Plain: o.Plain, Live: o.Live != nil, ReadOnly: o.ReadOnly, Mount: path == "", Dir: dir, Way: way}
 	c.Header.View = string(way)
 	files := []*os.File{o.Output}
 	if o.Live != nil {
@@ -200,9 +204,9 @@ func (s *server) mounted(fuse *os.File, how sandbox.Mounted) error {
 
 // wait waits for the reply to finish, and says if there will be none.
 func (s *server) wait() error {
+	defer close(s.replies)
 	r, _, err := s.receive()
 	if err != nil && r.Err == "" {
-		close(s.gone)
 		return err
 	}
 	s.replies <- r
@@ -214,15 +218,14 @@ func (s *server) finish(exit *int) (trace.Footer, error) {
 	if err := s.send(request{Kind: "end", Footer: &trace.Footer{Exit: exit}}); err != nil {
 		return trace.Footer{}, err
 	}
-	select {
-	case r := <-s.replies:
-		if r.Err != "" {
-			return r.Footer, errors.New(r.Err)
-		}
-		return r.Footer, nil
-	case <-s.gone: // not s.said: a server that has answered ends at once, and wait may not have read it yet
+	r, ok := <-s.replies
+	switch {
+	case !ok:
 		return trace.Footer{}, s.because(ErrLost)
+	case r.Err != "":
+		return r.Footer, errors.New(r.Err)
 	}
+	return r.Footer, nil
 }
 
 // because adds how the server ended, and what it said before.
@@ -243,11 +246,13 @@ func (s *server) because(err error) error {
 	return err
 }
 
-// close leaves the server to itself: it ends with the view.
+// close leaves the server to itself: it ends with the view, and is waited for, so
+// that no zombie stays of it.
 func (s *server) close() {
 	s.control.Close()
 	if s.process != nil { // our own, not another rank's
 		s.stage.Close()
-		s.process.Release()
+		s.stderr.Close()
+		go s.process.Wait()
 	}
 }

@@ -10,6 +10,21 @@
 // The server goes on for as long as a process uses the view, so that what the
 // program leaves running keeps its files; it is recorded until the program
 // itself has ended.
+//
+// # What a program can do to its recorder
+//
+// The server, which holds the tree of the machine and the recording, cannot be
+// traced, and its memory, root and descriptors cannot be opened, by programs
+// without CAP_SYS_PTRACE over it (prctl(2), PR_SET_DUMPABLE). In a user
+// namespace nothing outside of it can. But a program has its user's rights: it
+// can end the server, and with it itself (ErrLost), and change the file of the
+// recording. A recording is what a program did that does not work against it, no
+// evidence of what a hostile one did.
+//
+// Root is held by no view. A program that is root, in no user namespace, can
+// enter others (/proc/1/root, setns(2)), mount, remount and write to devices:
+// ReadOnly stops it from changing files through the view, by mistake, not from
+// going past it. Files of the machine that it reaches so are not recorded.
 package record
 
 import (
@@ -17,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/compspec/compat/pkg/internal/sandbox"
@@ -37,12 +53,14 @@ type Options struct {
 	Argv []string
 	Env  []string // nil: this process's
 	Mode trace.Mode
-	// Output is where the recording goes; it is not closed. Plain: without zstd.
+	// Output is where the recording goes; it is not closed. A regular file is
+	// emptied when the program is about to start, not before. Plain: without zstd.
 	Output *os.File
 	Plain  bool
 	Watch  []string // absolute: only these trees are recorded; none: all
 	Bind   []string // absolute: these are seen, and not recorded
-	// ReadOnly: the program cannot change files.
+	// ReadOnly: the program cannot change files through the view; see above what
+	// root can do all the same.
 	ReadOnly bool
 	Image    string // digest of the image that this is; empty: not known
 	// Live gets the events too while they happen, as a plain recording; nil:
@@ -153,7 +171,7 @@ func start(o *Options, path string) (*server, *sandbox.Process, error) {
 	if c.Way, err = sandbox.Probe(); err != nil {
 		return s, nil, unsupported(err)
 	}
-	if err := s.configure(o, path, c.Way); err != nil {
+	if err := s.configure(o, path, "", c.Way); err != nil {
 		return s, nil, err
 	}
 	c.Server = s.stage
@@ -184,7 +202,18 @@ func Mount(ctx context.Context, dir string, o Options) (*Result, error) {
 	}
 	defer s.close()
 	s.stage.Close()
-	if err := s.configure(&o, "", way); err != nil {
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	// The kernel's name for it, by which the server finds it.
+	if up, err := filepath.EvalSymlinks(filepath.Dir(dir)); err == nil {
+		dir = filepath.Join(up, filepath.Base(dir))
+	}
+	ours := dir
+	if text, err := os.ReadFile("/proc/self/mountinfo"); err != nil || viewAt(string(text), dir) {
+		ours = "" // the server must not unmount the view of somebody else, which is there already
+	}
+	if err := s.configure(&o, "", ours, way); err != nil {
 		return nil, err
 	}
 	fd, how, unmount, err := sandbox.Mount(way, dir, sandbox.MountOptions{ReadOnly: o.ReadOnly})

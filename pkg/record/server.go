@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,8 +20,10 @@ import (
 
 // serverMain is the server's process. It gives its exit status.
 func serverMain() int {
-	// Nothing of the terminal, nor a reader that has gone, ends it; only KILL does.
-	signal.Ignore(unix.SIGINT, unix.SIGHUP, unix.SIGTERM, unix.SIGPIPE, unix.SIGTSTP, unix.SIGUSR1, unix.SIGUSR2)
+	// Nothing of the terminal, nor a reader that has gone, nor a limit on what the
+	// program may use, nor `kill -TERM -1` ends it; only KILL does.
+	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGTERM, unix.SIGPIPE, unix.SIGALRM, unix.SIGVTALRM, unix.SIGIO,
+		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGUSR1, unix.SIGUSR2, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGPWR)
 	unix.Umask(0)                                // the kernel has applied the caller's
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // the program must not get at our descriptors
 	// More than there are processors: as long as one of Go's P is idle, its monitor
@@ -33,7 +34,7 @@ func serverMain() int {
 	closeInherited()
 	unix.CloseOnExec(fdControl)
 	unix.CloseOnExec(fdStage)
-	raiseFiles()
+	raiseLimits()
 	b, files, err := receive(fdControl)
 	if err != nil {
 		return 0 // whoever started us went away
@@ -52,8 +53,8 @@ func serverMain() int {
 }
 
 // closeInherited closes what the shell had open beside the standard streams: a
-// pipe would not end as long as we have it. Go's own epoll and event descriptors
-// are left.
+// pipe would not end as long as we have it. What is ours closes at an exec, and
+// what outlived one is not ours.
 func closeInherited() {
 	names, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -64,18 +65,21 @@ func closeInherited() {
 		if err != nil || fd <= fdStage {
 			continue
 		}
-		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && !strings.HasPrefix(to, "anon_inode:") {
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
 			unix.Close(fd)
 		}
 	}
 }
 
-// raiseFiles takes as many descriptors as are allowed.
-func raiseFiles() {
-	var r unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) == nil && r.Cur < r.Max {
-		r.Cur = r.Max
-		unix.Setrlimit(unix.RLIMIT_NOFILE, &r)
+// raiseLimits takes as much as is allowed of what the caller has limited for the
+// program: the kernel holds that to its limits itself.
+func raiseLimits() {
+	for _, what := range []int{unix.RLIMIT_NOFILE, unix.RLIMIT_FSIZE, unix.RLIMIT_CPU} {
+		var r unix.Rlimit
+		if unix.Getrlimit(what, &r) == nil && r.Cur < r.Max {
+			r.Cur = r.Max
+			unix.Setrlimit(what, &r)
+		}
 	}
 }
 
@@ -100,8 +104,11 @@ func (s *serving) run() error {
 	go func() { hashed <- digest(c.Header.Program) }()
 	conn := sandbox.NewConn(fdStage)
 	m, dev, err := s.mounted(conn)
+	if err != nil && c.Mount {
+		return detach(c.Way, c.Dir) // it could not be mounted, or main was killed just then
+	}
 	if err != nil {
-		return nil // whoever mounts says what went wrong
+		return nil // the stage says what went wrong
 	}
 	s.fs, err = fusecore.New(fusecore.Options{
 		Mode: c.Header.Mode, Observer: s, ReadOnly: m.ReadOnly, AsCaller: !m.AllowOther,
@@ -116,8 +123,8 @@ func (s *serving) run() error {
 		dev.Close()
 	}
 	if err != nil {
-		conn.Refuse(err.Error())
-		return err
+		s.refuse(conn, err)
+		return nil
 	}
 	served := make(chan struct{})
 	go func() {
@@ -125,15 +132,27 @@ func (s *serving) run() error {
 		close(served)
 	}()
 	if err := s.begin(conn, hashed); err != nil {
-		conn.Refuse(err.Error())
-		return err
+		s.refuse(conn, err)
+		return nil
 	}
 	unix.Close(fdStage)
 	s.work.Add(1)
-	s.control(s.first)
+	if ended := s.control(s.first); !ended && c.Mount {
+		err = detach(c.Way, c.Dir)
+	}
 	s.work.Wait()
 	<-served
-	return nil
+	return err
+}
+
+// refuse says why there will be no recording: to the stage, or to main where
+// there is none.
+func (s *serving) refuse(conn *sandbox.Conn, why error) {
+	if s.first.config.Mount {
+		s.first.reply(reply{Err: why.Error()})
+		return
+	}
+	conn.Refuse(why.Error())
 }
 
 // mounted waits for the descriptor of /dev/fuse.
@@ -177,7 +196,7 @@ func (s *serving) begin(conn *sandbox.Conn, hashed <-chan string) error {
 // control waits for the end of a session's program, and ends the recording.
 // Where the one that runs it is gone, there is no footer: nobody knows how it
 // ended.
-func (s *serving) control(x *session) {
+func (s *serving) control(x *session) (ended bool) {
 	defer s.work.Done()
 	defer unix.Close(x.control)
 	for {
@@ -193,11 +212,12 @@ func (s *serving) control(x *session) {
 		case err == nil && r.Kind == "end" && r.Footer != nil:
 			s.leave(x)
 			x.end(*r.Footer, s.fs.Requests())
+			return true
 		default:
 			time.Sleep(200 * time.Millisecond) // the writer flushes more often
 			s.leave(x)
+			return false
 		}
-		return
 	}
 }
 

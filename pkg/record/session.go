@@ -3,7 +3,9 @@ package record
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"sync"
@@ -46,12 +48,15 @@ func (s *session) begin(passthrough bool, sum string) (err error) {
 	h := &s.config.Header
 	h.Digest, h.Passthrough = sum, passthrough && h.Mode == trace.ModePaths
 	h.Start = s.started.UTC().Format(time.RFC3339Nano)
-	if s.writer, err = trace.NewWriter(s.output, h, trace.WriterOptions{Compress: !s.config.Plain}); err != nil {
-		return fmt.Errorf("writing the recording: %w", err)
+	if err = empty(s.output); err == nil {
+		s.writer, err = trace.NewWriter(s.output, h, trace.WriterOptions{Compress: !s.config.Plain})
+	}
+	if err != nil {
+		return fmt.Errorf("the recording cannot be written: %w", cause(err))
 	}
 	if s.liveTo != nil {
 		if s.live, err = trace.NewWriter(s.liveTo, h, trace.WriterOptions{}); err != nil {
-			return fmt.Errorf("writing the events: %w", err)
+			return fmt.Errorf("the events cannot be written: %w", cause(err))
 		}
 	}
 	return nil
@@ -79,9 +84,37 @@ func (s *session) end(f trace.Footer, requests map[string]int64) {
 	out := reply{Footer: f}
 	out.Footer.Dropped = s.writer.Dropped()
 	if err != nil {
-		out.Err = "the recording is not whole: " + err.Error()
+		out.Err = incomplete(err, out.Footer.Dropped).Error()
 	}
 	s.reply(out)
+}
+
+// empty takes what the output held before, now that there is something to put
+// in its place.
+func empty(f *os.File) error {
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return err
+	}
+	return f.Truncate(0)
+}
+
+// cause is an error without the name of the descriptor, which means nothing to
+// anybody.
+func cause(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// incomplete says what is missing. What had been gathered when the output
+// failed, 64 KiB as a rule, is missing too, where the footer is.
+func incomplete(err error, dropped int64) error {
+	if errors.Is(err, io.ErrShortWrite) {
+		err = unix.ENOSPC
+	}
+	return fmt.Errorf("the recording is not whole, %d events or more are missing: %w", dropped, cause(err))
 }
 
 func (s *session) reply(r reply, files ...int) {

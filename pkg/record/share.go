@@ -58,7 +58,7 @@ func join(share string) (*server, error) {
 		return nil, fmt.Errorf("another user has taken the name of the view of this job: give the ranks an --out-dir and leave out --mpi")
 	}
 	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, maxMessage)
-	return &server{control: os.NewFile(uintptr(fd), "socket"), replies: make(chan reply, 1), gone: make(chan struct{}), said: make(chan string, 1)}, nil
+	return &server{control: os.NewFile(uintptr(fd), "socket"), replies: make(chan reply, 1), said: make(chan string, 1)}, nil
 }
 
 // meet gives a server that a rank before us has started, with its view, or the
@@ -85,7 +85,7 @@ func meet(o *Options, path string) (s *server, view *sandbox.View, listener *os.
 
 // enter sends what to record, and gives the view.
 func (s *server) enter(o *Options, path string) (*sandbox.View, error) {
-	if err := s.configure(o, path, ""); err != nil {
+	if err := s.configure(o, path, "", ""); err != nil {
 		return nil, err
 	}
 	_, files, err := s.receive()

@@ -23,12 +23,12 @@ type dirList struct {
 	max int
 }
 
-// init: half of the descriptors that the process may have are for directories.
+// init: a quarter of the descriptors that the process may have is for directories.
 func (d *dirList) init() {
 	d.l, d.max = list.New(), 256
 	var r unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) == nil {
-		d.max = int(min(max(r.Cur/4, 64), 16384))
+		d.max = int(min(max(r.Cur/4, 8), 16384))
 	}
 }
 

@@ -52,8 +52,8 @@ type node struct {
 	seen    bool // stamp is set
 	cached  int  // handles that use the page cache
 	backed  int  // handles that are passed through
+	passed  bool // there was one
 	backing int32
-	shared  bool // a handle that wrote was passed through, see passthrough
 }
 
 // stamp tells one content of a file from another.

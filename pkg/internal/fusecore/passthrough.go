@@ -28,7 +28,8 @@ func (b *backing) may() bool {
 // what is large, and what is written to; and where a process may share memory
 // with others by the file: a mapping of a passed through file is one of the file
 // below, and outlives the handle. All handles of an inode are passed through, or
-// none (fs/fuse/iomode.c).
+// none (fs/fuse/iomode.c). Once is for good, since a mapping may be there, unseen
+// (backing_file_mmap in fs/backing-file.c).
 func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 	b, n := &fs.backing, h.n
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -37,7 +38,7 @@ func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	wanted := b.on && !b.denied[st.Dev] && n.cached == 0 &&
-		(n.backed > 0 || n.shared || h.writable() || st.Size >= Large || fs.live(st))
+		(n.passed || h.writable() || st.Size >= Large || fs.live(st))
 	if wanted && n.backed == 0 {
 		id, errno := fs.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(h.fd)})
 		switch errno {
@@ -54,8 +55,7 @@ func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 		return false
 	}
 	n.backed++
-	h.backed = true
-	n.shared = n.shared || h.writable()
+	n.passed, h.backed = true, true
 	out.BackingID = n.backing
 	out.OpenFlags |= fuse.FOPEN_PASSTHROUGH
 	return true
