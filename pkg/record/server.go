@@ -226,6 +226,7 @@ func (s *serving) leave(x *session) {
 	if s.sessions.remove(x) == 0 {
 		s.fs.Record(time.Time{})
 		s.unshare()
+		s.fs.Trim() // whoever started us may unmount something now
 	}
 }
 

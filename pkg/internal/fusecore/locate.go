@@ -97,6 +97,18 @@ func (fs *FS) put(d *dirFD) {
 	fs.mu.Unlock()
 }
 
+// Trim closes the directories that are held open without need. They keep file
+// systems from being unmounted.
+func (fs *FS) Trim() {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for e := fs.dirs.l.Front(); e != nil; {
+		n := e.Value.(*node)
+		e = e.Next()
+		fs.dirs.remove(n)
+	}
+}
+
 // openPath opens a node as O_PATH: for what needs no more, and for what goes on
 // through /proc/self/fd.
 func (fs *FS) openPath(n *node) (int, syscall.Errno) {
