@@ -1,0 +1,72 @@
+package record_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/compspec/compat/pkg/record"
+	"github.com/compspec/compat/pkg/record/trace"
+)
+
+// The test binary is stage and server too.
+func TestMain(m *testing.M) {
+	record.Main()
+	os.Exit(m.Run())
+}
+
+var modes = []trace.Mode{trace.ModePaths, trace.ModeReads, trace.ModeFull}
+
+// recording is what was written of a run.
+type recording struct {
+	header *trace.Header
+	footer *trace.Footer
+	events []trace.Event
+	exit   int
+}
+
+// run records a program that works in the current directory.
+func run(t *testing.T, mode trace.Mode, argv ...string) *recording {
+	t.Helper()
+	out, err := os.Create(filepath.Join(t.TempDir(), "recording.jsonl.zst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	res, err := record.Run(t.Context(), record.Options{Argv: argv, Mode: mode, Output: out})
+	if err != nil {
+		t.Fatalf("%s %q: %v", mode, argv, err)
+	}
+	r := read(t, out.Name())
+	r.exit = res.Exit
+	return r
+}
+
+func read(t *testing.T, name string) *recording {
+	t.Helper()
+	in, err := trace.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	r := &recording{header: in.Header()}
+	for {
+		var ev trace.Event
+		if err := in.Next(&ev); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		r.events = append(r.events, ev)
+	}
+	if in.Truncated() {
+		t.Fatal("the recording has no footer")
+	}
+	r.footer = in.Footer()
+	if r.footer.Dropped != 0 {
+		t.Errorf("%d events were dropped", r.footer.Dropped)
+	}
+	return r
+}
