@@ -195,7 +195,7 @@ func (u *run) child(name string) int {
 // end waits for the recorder, for 30 s at most, and gives its exit status.
 func (u *run) end() int {
 	u.rig.t.Helper()
-	timer := time.AfterFunc(30*time.Second, func() {
+	timer := time.AfterFunc(90*time.Second, func() {
 		u.rig.t.Error("the recorder does not end")
 		u.Process.Kill()
 	})
@@ -346,7 +346,7 @@ func descriptors(t *testing.T) (out []string) {
 
 func within(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if cond() {
 			return
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // many looks for names that are not there: the longer, the larger the recording.
-const many = `i=0; while [ $i -lt 20000 ]; do i=$((i+1)); [ -e /no/such/file/of/a/long/name/$i ] && exit 9; [ -e /etc/$i$i ] && exit 9; done; echo whole; exit 3`
+const many = `i=0; while [ $i -lt 7000 ]; do i=$((i+1)); [ -e /no/such/file/of/a/long/name/$i ] && exit 9; [ -e /etc/$i$i ] && exit 9; done; echo whole; exit 3`
 
 var said = regexp.MustCompile(`program (\d+) dropped (\d+)`)
 
@@ -26,7 +26,7 @@ func TestFaultDiskFull(t *testing.T) {
 	if err := os.Mkdir(disk, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=128k"); err != nil {
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=32k"); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {

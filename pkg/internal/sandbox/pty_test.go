@@ -94,7 +94,7 @@ func (p *terminal) write(s string) {
 // expect waits until the text appears, behind what was expected before.
 func (p *terminal) expect(want string) {
 	p.t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		p.mu.Lock()
 		i := strings.Index(p.text[p.at:], want)
 		if i >= 0 {
