@@ -166,7 +166,7 @@ func (s *serving) run() error {
 		}
 	}
 	unix.Close(fdStage)
-	ended := s.control()
+	ended := s.control(served)
 	if !ended && c.Mount {
 		err = detach(c.Way, c.Dir)
 	}
@@ -238,9 +238,14 @@ func cause(err error) error {
 	return err
 }
 
+// linger is how long the caller waits for the server, which holds directories
+// open: with the last process that uses the view it ends, a moment later, and
+// then a disk can be unmounted. What a program leaves running is not waited for.
+const linger = 200 * time.Millisecond
+
 // control waits for the end of the program, and ends the recording. Where the
 // one that started us is gone, there is no footer: nobody knows how it ended.
-func (s *serving) control() (ended bool) {
+func (s *serving) control(served <-chan struct{}) (ended bool) {
 	b, _, err := receive(fdControl)
 	s.fs.Record(time.Time{})
 	var r request
@@ -263,6 +268,11 @@ func (s *serving) control() (ended bool) {
 		out.Err = incomplete(err, f.Dropped).Error()
 	}
 	s.output.Close()
+	select {
+	case <-served:
+		out.Last = true
+	case <-time.After(linger):
+	}
 	s.reply(out)
 	unix.Close(fdControl)
 	return true
