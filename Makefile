@@ -48,7 +48,8 @@ test-record-soak: # a thousand recordings in a row leave nothing behind
 	$(GO) test -count 1 -timeout 30m -v -run 'TestFaultInARow$$' ./pkg/record -fault.soak=1000
 
 test-containers: build # recordings in containers of podman, with runc and with crun; needs root and debootstrap
-	COMPAT=$(BIN)/compat sh scripts/test-containers.sh $(CURDIR)/dist/containers
+	$(GO) build -o $(BIN)/olareg github.com/olareg/olareg/cmd/olareg
+	COMPAT=$(BIN)/compat OLAREG=$(BIN)/olareg sh scripts/test-containers.sh $(CURDIR)/dist/containers
 
 compare: build # beside debug/elf, ldd, libtree and lddtree: who is right, who is fast
 	$(GO) test -tags compare -count 1 -timeout 0 -v ./pkg/internal/compare -compat $(BIN)/compat $(COMPAREFLAGS)

@@ -50,18 +50,20 @@ type config struct {
 type reply struct {
 	Footer trace.Footer
 	Err    string
+	Last   bool // nobody uses the view any more, and the server ends
 }
 
 const maxMessage = 4 << 20
 
 // server is the recorder's other process, seen from here.
 type server struct {
-	process *os.Process // nil: another rank started it
 	control *os.File
 	stage   *os.File // our end of the socket that the stage talks on
 	replies chan reply
 	stderr  *os.File
 	said    chan string
+	ended   chan struct{} // closed when it has ended; nil: another rank started it
+	state   string        // how, then
 }
 
 func socketpair() (a, b *os.File, err error) {
@@ -106,7 +108,13 @@ func startServer() (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the recorder's server: %w", err)
 	}
-	s := &server{process: p, control: control, stage: stage, stderr: stderr, replies: make(chan reply, 1), said: make(chan string, 1)}
+	s := &server{control: control, stage: stage, stderr: stderr, replies: make(chan reply, 1), said: make(chan string, 1), ended: make(chan struct{})}
+	go func() {
+		if state, err := p.Wait(); err == nil {
+			s.state = state.String()
+		}
+		close(s.ended)
+	}()
 	go func() {
 		b, _ := io.ReadAll(io.LimitReader(stderr, 64<<10))
 		io.Copy(io.Discard, stderr) // or it would wait for room
@@ -166,6 +174,9 @@ func receive(fd int) ([]byte, []*os.File, error) {
 	}
 	b, oob := make([]byte, size), make([]byte, 256)
 	n, k, _, _, err := unix.Recvmsg(fd, b, oob, unix.MSG_CMSG_CLOEXEC)
+	for err == unix.EINTR {
+		n, k, _, _, err = unix.Recvmsg(fd, b, oob, unix.MSG_CMSG_CLOEXEC)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -213,12 +224,17 @@ func (s *server) wait() error {
 	return nil
 }
 
-// finish has the recording ended, and waits until it is written.
+// finish has the recording ended, and waits until it is written, and for the
+// server's end unless it is still needed.
 func (s *server) finish(exit *int) (trace.Footer, error) {
 	if err := s.send(request{Kind: "end", Footer: &trace.Footer{Exit: exit}}); err != nil {
-		return trace.Footer{}, err
+		// It has ended, and the program upon that before it could be.
+		return trace.Footer{}, s.because(ErrLost)
 	}
 	r, ok := <-s.replies
+	if r.Last && s.ended != nil {
+		<-s.ended
+	}
 	switch {
 	case !ok:
 		return trace.Footer{}, s.because(ErrLost)
@@ -230,10 +246,9 @@ func (s *server) finish(exit *int) (trace.Footer, error) {
 
 // because adds how the server ended, and what it said before.
 func (s *server) because(err error) error {
-	if s.process != nil && errors.Is(err, ErrLost) {
-		if state, werr := s.process.Wait(); werr == nil {
-			err = fmt.Errorf("%w (%s)", err, state)
-		}
+	if s.ended != nil && errors.Is(err, ErrLost) {
+		<-s.ended
+		err = fmt.Errorf("%w (%s)", err, s.state)
 	}
 	select {
 	case text := <-s.said:
@@ -246,13 +261,11 @@ func (s *server) because(err error) error {
 	return err
 }
 
-// close leaves the server to itself: it ends with the view, and is waited for, so
-// that no zombie stays of it.
+// close leaves the server to itself: it ends with the view.
 func (s *server) close() {
 	s.control.Close()
-	if s.process != nil { // our own, not another rank's
+	if s.stage != nil { // our own, not another rank's
 		s.stage.Close()
 		s.stderr.Close()
-		go s.process.Wait()
 	}
 }

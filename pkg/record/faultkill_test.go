@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,7 +15,7 @@ import (
 )
 
 // counting makes a new file all the time.
-const counting = `i=0; : >started; mkdir -p n; while :; do i=$((i+1)); : >n/$i; done`
+const counting = `i=0; mkdir -p n; : >n/0; : >started; while :; do i=$((i+1)); : >n/$i; done`
 
 // lost is how long before the moment of the kill the recording ends: the age of
 // the oldest file that the program made and that is not recorded.
@@ -38,7 +40,7 @@ func lost(t *testing.T, dir string, c recording, killed time.Time) time.Duration
 }
 
 func TestFaultKilled(t *testing.T) {
-	for _, name := range []string{"root", "user"} {
+	for _, name := range []string{"root", "user", "fusermount"} {
 		for _, c := range []struct {
 			victim string
 			signal syscall.Signal
@@ -98,27 +100,50 @@ func TestFaultKilled(t *testing.T) {
 	}
 }
 
+// childNamed is the pid of a child with one of the names as argv[0], found fast.
+func childNamed(pid int, names ...string) int {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task)
+		for _, field := range strings.Fields(string(text)) {
+			child, _ := strconv.Atoi(field)
+			if argv0, _, _ := strings.Cut(cmdline(child), "\x00"); slices.Contains(names, argv0) {
+				return child
+			}
+		}
+	}
+	return 0
+}
+
 // The stage is killed at many moments between its start and the program's.
 func TestFaultStageKilled(t *testing.T) {
-	for _, name := range []string{"root", "user"} {
+	for _, name := range []string{"root", "user", "fusermount"} {
 		t.Run(name, func(t *testing.T) {
 			r := faultRig(t, name)
 			early := 0
-			for n := range 12 {
+			for n := range 16 {
 				u := r.record("sleep", "1000")
 				if err := u.Start(); err != nil {
 					t.Fatal(err)
 				}
-				stage := 0
-				within(t, "a stage", func() bool {
-					stage = u.child("compat: stage")
-					return stage != 0 || u.child("sleep") != 0
-				})
-				if stage == 0 {
-					stage = u.child("sleep")
+				// A server that is stopped keeps the stage waiting.
+				server, stage := 0, 0
+				if n%2 == 0 {
+					within(t, "a server", func() bool {
+						server = childNamed(u.Process.Pid, "compat-recorder")
+						return server != 0
+					})
+					syscall.Kill(server, syscall.SIGSTOP)
 				}
+				within(t, "a stage", func() bool {
+					stage = childNamed(u.Process.Pid, "compat: stage", "sleep")
+					return stage != 0
+				})
 				time.Sleep(time.Duration(n) * 2 * time.Millisecond)
 				syscall.Kill(stage, syscall.SIGKILL)
+				if server != 0 {
+					syscall.Kill(server, syscall.SIGCONT)
+				}
 				// 125 before it became the program, and 137 from then on.
 				got := u.end()
 				if got == 125 {

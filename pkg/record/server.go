@@ -26,11 +26,7 @@ func serverMain() int {
 		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGUSR1, unix.SIGUSR2, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGPWR)
 	unix.Umask(0)                                // the kernel has applied the caller's
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // the program must not get at our descriptors
-	// More than there are processors: as long as one of Go's P is idle, its monitor
-	// leaves those in the read of /dev/fuse alone and sleeps; otherwise it wakes
-	// every 20 us (retake in runtime/proc.go), which costs a tenth of all.
-	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
-	debug.SetGCPercent(400) // the heap is small, and most of it short-lived
+	debug.SetGCPercent(400)                      // the heap is small, and most of it short-lived
 	closeInherited()
 	unix.CloseOnExec(fdControl)
 	unix.CloseOnExec(fdStage)
@@ -88,6 +84,7 @@ type serving struct {
 	first    *session
 	fs       *fusecore.FS
 	sessions sessions
+	served   chan struct{}  // closed when nobody uses the view any more
 	work     sync.WaitGroup // sessions that have not ended
 
 	mu     sync.Mutex
@@ -126,10 +123,15 @@ func (s *serving) run() error {
 		s.refuse(conn, err)
 		return nil
 	}
-	served := make(chan struct{})
+	// The library has as many readers as there are processors, 2 to 16, and one
+	// more. As long as one of Go's P is idle beside them, its monitor leaves those
+	// in their reads alone and sleeps; otherwise it wakes every 20 us (retake in
+	// runtime/proc.go), which costs more than our own work.
+	runtime.GOMAXPROCS(min(max(runtime.NumCPU(), 2), 16) + 3)
+	s.served = make(chan struct{})
 	go func() {
 		s.fs.Serve()
-		close(served)
+		close(s.served)
 	}()
 	if err := s.begin(conn, hashed); err != nil {
 		s.refuse(conn, err)
@@ -137,11 +139,12 @@ func (s *serving) run() error {
 	}
 	unix.Close(fdStage)
 	s.work.Add(1)
-	if ended := s.control(s.first); !ended && c.Mount {
+	ended := s.control(s.first)
+	if !ended && c.Mount {
 		err = detach(c.Way, c.Dir)
 	}
 	s.work.Wait()
-	<-served
+	<-s.served
 	return err
 }
 
@@ -210,8 +213,16 @@ func (s *serving) control(x *session) (ended bool) {
 			s.shareView(files)
 			continue
 		case err == nil && r.Kind == "end" && r.Footer != nil:
-			s.leave(x)
-			x.end(*r.Footer, s.fs.Requests())
+			last := s.leave(x)
+			out := x.end(*r.Footer, s.fs.Requests())
+			if last {
+				select {
+				case <-s.served:
+					out.Last = true
+				case <-time.After(linger):
+				}
+			}
+			x.reply(out)
 			return true
 		default:
 			time.Sleep(200 * time.Millisecond) // the writer flushes more often
@@ -221,13 +232,21 @@ func (s *serving) control(x *session) (ended bool) {
 	}
 }
 
-// leave takes the session out, so that no event comes any more.
-func (s *serving) leave(x *session) {
-	if s.sessions.remove(x) == 0 {
-		s.fs.Record(time.Time{})
-		s.unshare()
-		s.fs.Trim() // whoever started us may unmount something now
+// linger is how long the caller waits for the server, which holds files open:
+// with the last process that uses the view it ends, a moment later, and then a
+// disk can be unmounted. What a program leaves running is not waited for.
+const linger = 200 * time.Millisecond
+
+// leave takes the session out, so that no event comes any more, and says whether
+// it was the last.
+func (s *serving) leave(x *session) bool {
+	if s.sessions.remove(x) > 0 {
+		return false
 	}
+	s.fs.Record(time.Time{})
+	s.unshare()
+	s.fs.Trim()
+	return true
 }
 
 func ranges(in []sandbox.Range) (out []fusecore.IDRange) {

@@ -69,8 +69,8 @@ func (s *session) event(ev *trace.Event) {
 	}
 }
 
-// end writes the footer and says so.
-func (s *session) end(f trace.Footer, requests map[string]int64) {
+// end writes the footer, and gives what to say of it.
+func (s *session) end(f trace.Footer, requests map[string]int64) reply {
 	f.Requests = requests
 	f.Time = int64(time.Since(s.started))
 	err := s.writer.Close(f)
@@ -86,7 +86,7 @@ func (s *session) end(f trace.Footer, requests map[string]int64) {
 	if err != nil {
 		out.Err = incomplete(err, out.Footer.Dropped).Error()
 	}
-	s.reply(out)
+	return out
 }
 
 // empty takes what the output held before, now that there is something to put
