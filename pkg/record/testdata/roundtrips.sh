@@ -3,7 +3,7 @@
 LC_ALL=C
 export LC_ALL GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
 top=$(mktemp -d "$TMPDIR/trips.XXXXXX") && cd "$top" || exit 1
-check() { name=$1; shift; if "$@" >log 2>&1; then echo "ok $name"; else echo "not ok $name"; sed 's/^/# /' log; fi; }
+check() { name=$1; shift; if "$@" >"$top/log" 2>&1; then echo "ok $name"; else echo "not ok $name"; sed 's/^/# /' "$top/log"; fi; }
 
 mkdir -p src/dir/deep src/empty
 echo text >src/file; ln src/file src/dir/hard; ln -s ../file src/dir/soft; ln -s nowhere src/dangling
@@ -19,7 +19,7 @@ check 'default acl' setfacl -d -m u:12345:rwx src/dir
 [ "$(id -u)" = 0 ] && { chown 123:456 src/large; chmod 4755 src/large; }
 
 # All that is to be the same: type, mode, owner, size, links, times, target, attributes.
-facts() { (cd "$1" && find . -printf '%p %y %m %U:%G %n %l ' \( -type d -printf '\n' -o -printf '%s %TY%Tm%Td%TH%TM%TS\n' \) | sort
+facts() { (cd "$1" && find . -printf '%p %y %m %U:%G %n %l ' \( \( -type d -o -type l \) -printf '\n' -o -printf '%s %TY%Tm%Td%TH%TM%TS\n' \) | sort
 	find . -type f | sort | while IFS= read -r f; do [ -f "$f" ] && sha256sum "$f"; done; getfattr -R -d . | grep -v '^$' | sort; getfacl -R -n . | sort) >"$2" 2>/dev/null; }
 same() { facts src a; facts "$1" b; diff a b; }
 holes() { [ $(( $(stat -c %b "$1") * 512 )) -lt 1000000 ]; }
@@ -51,7 +51,7 @@ check 'git branch, merge' sh -c 'git checkout -qb b HEAD~2 && echo x >x && git a
 check 'git rebase' sh -c 'git checkout -qb c HEAD~1 && git rebase -q b'
 check 'git stash' sh -c 'echo y >>f1 && git stash -q && git stash pop -q && git diff --quiet; [ $? = 1 ] && git checkout -q f1'
 check 'git worktree' git worktree add -q ../tree HEAD; check 'git mv' sh -c 'git mv f1 g1 && git commit -qm mv'
-check 'git pull' sh -c 'cd ../clone && git pull -q'; check 'git bisect' sh -c 'git bisect start -q HEAD HEAD~1 && git bisect reset -q'
+check 'git pull' sh -c 'cd ../clone && git pull -q'; check 'git bisect' sh -c 'git bisect start HEAD HEAD~1 && git bisect reset'
 check 'git clean' sh -c ': >junk; git clean -qfdx && [ ! -e junk ]'; check 'git grep' git grep -q x; check 'git archive' sh -c 'git archive HEAD | tar tf -'
 cd ..
 
