@@ -13,8 +13,8 @@ mkfifo src/pipe; chmod 4755 src/large; chmod 2775 src/dir; chmod 1777 src/empty;
 : >"src/name with
 newline"
 check setfattr setfattr -n user.one -v value src/file
-check setfacl setfacl -m u:12345:r src/dir/deep
-check 'default acl' setfacl -d -m u:12345:rwx src/dir
+check setfacl setfacl -m u:$(id -u):r src/dir/deep
+check 'default acl' setfacl -d -m u:$(id -u):rwx src/dir
 : >src/dir/inherits
 [ "$(id -u)" = 0 ] && { chown 123:456 src/large; chmod 4755 src/large; }
 
