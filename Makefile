@@ -16,7 +16,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ORAS := oras.land/oras/cmd/oras@v1.3.6
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-race test-roots compare test-record-soak test-containers lint fuzz fuzz-graphs bench bench-record oras clean
+.PHONY: build demo test test-race test-behaviour test-roots compare test-record-soak test-containers lint fuzz fuzz-graphs bench bench-record oras clean
 
 build: # the static binary bin/compat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/compat ./cmd/compat
@@ -37,6 +37,9 @@ test: # all tests; one that needs gcc or oras says so where it skips
 
 test-race: # all tests under the race detector, which needs a C compiler
 	@$(MAKE) test GOTESTFLAGS="-race -count=1 $(GOTESTFLAGS)"
+
+test-behaviour: # suites of others, alone and recorded, as root and as a user; needs root, half an hour
+	$(GO) test -tags behaviour -count 1 -timeout 0 -v -run 'Behaviour|CompleteLong' ./pkg/record
 
 test-roots: # the loaders of other distributions as oracles; needs root and debootstrap
 	sh scripts/make-roots.sh $(ROOTS)

@@ -104,7 +104,7 @@ func command(t *testing.T, dir string, argv ...string) string {
 }
 
 func TestCompleteAgainstStrace(t *testing.T) {
-	compareWithStrace(t, workloads(8))
+	compareWithStrace(t, workloads(3))
 }
 
 func compareWithStrace(t *testing.T, all []workload) {

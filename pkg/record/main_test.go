@@ -1,23 +1,46 @@
 package record_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/compspec/compat/pkg/record"
 	"github.com/compspec/compat/pkg/record/trace"
 )
 
-// TestMain is also the recorder's server and stage, and a rank.
+// TestMain is also the recorder's server and stage, and a rank; and with
+// COMPAT_TEST_RECORD=MODE:FILE the recorder of the program in its arguments.
 func TestMain(m *testing.M) {
 	record.Main()
 	if os.Getenv(rankVariable) != "" {
 		os.Exit(runRank())
 	}
+	if to, ok := os.LookupEnv("COMPAT_TEST_RECORD"); ok {
+		os.Exit(recorder(to))
+	}
 	os.Exit(m.Run())
+}
+
+func recorder(to string) int {
+	mode, name, _ := strings.Cut(to, ":")
+	os.Unsetenv("COMPAT_TEST_RECORD")
+	out, err := os.Create(name)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 125
+	}
+	res, err := record.Run(context.Background(), record.Options{Argv: os.Args[1:], Mode: trace.Mode(mode), Output: out})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 125
+	}
+	return res.Exit
 }
 
 var modes = []trace.Mode{trace.ModePaths, trace.ModeReads, trace.ModeFull}

@@ -104,7 +104,7 @@ type FS struct {
 	buffers            sync.Pool // of *[Small + 1]byte
 	requests           [opcodes]atomic.Int64
 	caches             bool // the mode lets the kernel cache
-	directIO           bool // full mode, where the kernel lets such files be mapped
+	directIO           bool // files may go past the page cache and be mapped nevertheless (Linux 6.6)
 
 	mu      sync.Mutex // what follows
 	nodes   map[uint64]*node
@@ -160,8 +160,8 @@ func New(opts Options) (*FS, error) {
 	fs.procs.init()
 	fs.buffers.New = func() any { return new([Small + 1]byte) }
 	fs.locks.init(fs)
-	fs.backing.init(!opts.NoPassthrough && opts.Mode == trace.ModePaths)
-	if fs.caches {
+	fs.backing.init(!opts.NoPassthrough && opts.Mode != "")
+	if opts.Mode != "" { // also where nothing is kept: pages that are mapped are
 		fs.watch = newWatcher(fs)
 	}
 	return fs, nil
@@ -189,7 +189,7 @@ func (fs *FS) Connect(fd int) error {
 		return fmt.Errorf("answering the kernel: %w", err)
 	}
 	fs.server = server
-	fs.directIO = fs.opts.Mode == trace.ModeFull && server.KernelSettings().Flags64()&fuse.CAP_DIRECT_IO_ALLOW_MMAP != 0
+	fs.directIO = fs.opts.Mode != "" && server.KernelSettings().Flags64()&fuse.CAP_DIRECT_IO_ALLOW_MMAP != 0
 	return nil
 }
 

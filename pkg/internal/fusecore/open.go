@@ -23,6 +23,7 @@ type handle struct {
 	uses     int
 	released bool
 	backed   bool // the kernel reads and writes the file itself
+	counted  bool // in backed or cached of the node
 	owners   []uint64
 }
 
@@ -137,9 +138,14 @@ func (fs *FS) opened(ev *event, h *handle, out *fuse.OpenOut) fuse.Status {
 	out.Fh = h.id
 	ev.Handle, ev.Size = h.id, st.Size
 	switch {
-	case fs.directIO:
+	case fs.directIO && fs.opts.Mode == trace.ModeFull && !fs.shared(h.n):
 		out.OpenFlags |= fuse.FOPEN_DIRECT_IO
 	case fs.passthrough(h, &st, out):
+	// Who reads and writes a file does so together with others, outside of the
+	// view perhaps, and by their own signs knows when to read again what a page
+	// cache would still have as it was: databases do.
+	case fs.directIO && h.flags&unix.O_ACCMODE == unix.O_RDWR:
+		out.OpenFlags |= fuse.FOPEN_DIRECT_IO
 	case fs.opts.Mode == trace.ModePaths && fs.cached(h, &st):
 		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 	}

@@ -1,11 +1,14 @@
 package fusecore
 
 import (
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/compspec/compat/pkg/record/trace"
 )
 
 // backing registers files that the kernel reads and writes itself
@@ -38,7 +41,8 @@ func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	wanted := b.on && !b.denied[st.Dev] && n.cached == 0 &&
-		(n.passed || h.writable() || st.Size >= Large || fs.live(st))
+		(n.passed || fs.shared(n) || fs.opts.Mode == trace.ModePaths && (h.writable() || st.Size >= Large || fs.live(st)))
+	h.counted = true
 	if wanted && n.backed == 0 {
 		id, errno := fs.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(h.fd)})
 		switch errno {
@@ -61,6 +65,17 @@ func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 	return true
 }
 
+// shared says whether a file is memory that processes share: SQLite's index of a
+// write-ahead log (https://sqlite.org/walformat.html), the files of LMDB
+// (mdb_env_open in its lmdb.h). They read there what others have stored, without
+// a system call, and destroy the database where something else is there: pages
+// of the view's own would differ from those that processes outside of it have.
+func (fs *FS) shared(n *node) bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return strings.HasSuffix(n.name, "-shm") || n.name == "lock.mdb" || n.name == "data.mdb"
+}
+
 // live says whether a file was changed so shortly before the recording, or
 // during it, that whoever did it may still have it mapped.
 func (fs *FS) live(st *unix.Stat_t) bool {
@@ -70,7 +85,7 @@ func (fs *FS) live(st *unix.Stat_t) bool {
 
 // unback takes back what passthrough has counted.
 func (fs *FS) unback(h *handle) {
-	if h.dir != nil || fs.directIO {
+	if !h.counted {
 		return
 	}
 	b, n := &fs.backing, h.n
