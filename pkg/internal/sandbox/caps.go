@@ -17,18 +17,20 @@ type capSets struct {
 	data [2]struct{ effective, permitted, inheritable uint32 }
 }
 
-// credentials are what /proc/self/status says of capabilities and signals.
+// credentials are what proc_pid_status(5) says of capabilities and signals.
 type credentials struct {
 	bounding, permitted, effective, inheritable, ambient uint64
 	blocked, ignored                                     uint64 // signal n is bit n-1
 	seccomp                                              bool
 }
 
-// readCredentials is about the main thread of the process; capabilities are
-// the same in all threads of ours.
+// readCredentials is about the calling thread, which has the signal mask that the
+// process was started with. The process's first thread may be the one on which
+// Go waits for signals, with nearly all of them blocked (ensureSigM in
+// runtime/signal_unix.go); capabilities are the same in all threads of ours.
 func readCredentials() (credentials, error) {
 	var c credentials
-	text, err := os.ReadFile("/proc/self/status")
+	text, err := os.ReadFile("/proc/thread-self/status")
 	if err != nil {
 		return c, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,6 +46,11 @@ func (w *words) Set(s string) error { *w = append(*w, s); return nil }
 
 // runMain is what `compat record` does, without the recording.
 func runMain(args []string) int {
+	// As in compat itself: Go then has a thread that blocks nearly all signals,
+	// which may be the process's first.
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	signal.Stop(interrupts)
 	var cfg sandbox.Config
 	f := flag.NewFlagSet("test-main", flag.ContinueOnError)
 	way := f.String("way", "", "")
