@@ -74,7 +74,7 @@ type rig struct {
 	t      *testing.T
 	exe    string // the test binary, where a user can execute it
 	dir    string // anybody's
-	name   string // root; user, who can open /dev/fuse; fusermount, who cannot
+	name   string // root, user
 	marker string // in the environment of each process
 }
 
@@ -85,12 +85,6 @@ func faultRig(t *testing.T, name string) *rig {
 	sandboxtest.RequireRoot(t) // to become somebody else, too
 	if name != "root" {
 		sandboxtest.Require(t, "setpriv")
-	}
-	if name == "fusermount" {
-		sandboxtest.Require(t, "fusermount3")
-		if st, err := os.Stat("/dev/fuse"); err != nil || st.Mode().Perm()&0o006 != 0 {
-			t.Skip("users can open /dev/fuse here, and need no fusermount3")
-		}
 	}
 	r := &rig{t: t, dir: commonDir(t), name: name, marker: fmt.Sprintf("COMPAT_FAULT=%d-%d", os.Getpid(), time.Now().UnixNano())}
 	r.exe = filepath.Join(r.dir, "recorder")
@@ -155,7 +149,7 @@ func (r *rig) command(args ...string) *run {
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), r.marker, "TMPDIR="+r.path("tmp"), "GORACE=atexit_sleep_ms=0")
 	if r.name != "root" {
-		sandboxtest.AsUser(cmd, 65534, r.name == "user")
+		sandboxtest.AsUser(cmd, 65534, true)
 	}
 	u := &run{Cmd: cmd, rig: r}
 	cmd.Stdout, cmd.Stderr = &u.stdout, &u.stderr
