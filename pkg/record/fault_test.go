@@ -23,10 +23,14 @@ import (
 	"github.com/compspec/compat/pkg/record/trace"
 )
 
-// The test binary is also a recorder, to be killed: `compat record`, in short.
-func init() {
-	if len(os.Args) > 1 && os.Args[1] == "fault-record" {
-		os.Exit(faultRecord(os.Args[2:]))
+// asRecorder makes the test binary a recorder, to be killed: `compat record`, in
+// short. It is a test because an init runs on a goroutine that is locked to the
+// main thread, as no goroutine of a program is.
+const asRecorder = "-test.run=TestFaultRecorder"
+
+func TestFaultRecorder(t *testing.T) {
+	if flag.NArg() > 0 && flag.Arg(0) == "fault-record" {
+		os.Exit(faultRecord(flag.Args()[1:]))
 	}
 }
 
@@ -141,7 +145,7 @@ func (r *rig) path(name string) string { return filepath.Join(r.dir, name) }
 // record is the recorder's command; its recording is run.out.
 func (r *rig) record(args ...string) *run {
 	out := r.path(fmt.Sprintf("out-%d.jsonl", time.Now().UnixNano()))
-	return r.command(append([]string{"fault-record", "-o", out}, args...)...).to(out)
+	return r.command(append([]string{asRecorder, "fault-record", "-o", out}, args...)...).to(out)
 }
 
 func (r *rig) command(args ...string) *run {
