@@ -23,10 +23,14 @@ import (
 	"github.com/compspec/compat/pkg/record/trace"
 )
 
-// The test binary is also a recorder, to be killed: `compat record`, in short.
-func init() {
-	if len(os.Args) > 1 && os.Args[1] == "fault-record" {
-		os.Exit(faultRecord(os.Args[2:]))
+// asRecorder makes the test binary a recorder, to be killed: `compat record`, in
+// short. It is a test because an init runs on a goroutine that is locked to the
+// main thread, as no goroutine of a program is.
+const asRecorder = "-test.run=TestFaultRecorder"
+
+func TestFaultRecorder(t *testing.T) {
+	if flag.NArg() > 0 && flag.Arg(0) == "fault-record" {
+		os.Exit(faultRecord(flag.Args()[1:]))
 	}
 }
 
@@ -74,7 +78,7 @@ type rig struct {
 	t      *testing.T
 	exe    string // the test binary, where a user can execute it
 	dir    string // anybody's
-	name   string // root; user, who can open /dev/fuse; fusermount, who cannot
+	name   string // root, user
 	marker string // in the environment of each process
 }
 
@@ -85,12 +89,6 @@ func faultRig(t *testing.T, name string) *rig {
 	sandboxtest.RequireRoot(t) // to become somebody else, too
 	if name != "root" {
 		sandboxtest.Require(t, "setpriv")
-	}
-	if name == "fusermount" {
-		sandboxtest.Require(t, "fusermount3")
-		if st, err := os.Stat("/dev/fuse"); err != nil || st.Mode().Perm()&0o006 != 0 {
-			t.Skip("users can open /dev/fuse here, and need no fusermount3")
-		}
 	}
 	r := &rig{t: t, dir: commonDir(t), name: name, marker: fmt.Sprintf("COMPAT_FAULT=%d-%d", os.Getpid(), time.Now().UnixNano())}
 	r.exe = filepath.Join(r.dir, "recorder")
@@ -147,7 +145,7 @@ func (r *rig) path(name string) string { return filepath.Join(r.dir, name) }
 // record is the recorder's command; its recording is run.out.
 func (r *rig) record(args ...string) *run {
 	out := r.path(fmt.Sprintf("out-%d.jsonl", time.Now().UnixNano()))
-	return r.command(append([]string{"fault-record", "-o", out}, args...)...).to(out)
+	return r.command(append([]string{asRecorder, "fault-record", "-o", out}, args...)...).to(out)
 }
 
 func (r *rig) command(args ...string) *run {
@@ -155,7 +153,7 @@ func (r *rig) command(args ...string) *run {
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), r.marker, "TMPDIR="+r.path("tmp"), "GORACE=atexit_sleep_ms=0")
 	if r.name != "root" {
-		sandboxtest.AsUser(cmd, 65534, r.name == "user")
+		sandboxtest.AsUser(cmd, 65534, true)
 	}
 	u := &run{Cmd: cmd, rig: r}
 	cmd.Stdout, cmd.Stderr = &u.stdout, &u.stderr

@@ -38,7 +38,7 @@ func TestFaultDiskFull(t *testing.T) {
 	}()
 	for _, name := range []string{"t.jsonl", "t.jsonl.zst"} {
 		out := disk + "/" + name
-		u := r.command("fault-record", "-o", out, "-mode", "full", "sh", "-c", many).to(out)
+		u := r.command(asRecorder, "fault-record", "-o", out, "-mode", "full", "sh", "-c", many).to(out)
 		if err := u.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestFaultDiskFull(t *testing.T) {
 // Where nothing at all can be written the program is not started.
 func TestFaultNothingWritable(t *testing.T) {
 	r := faultRig(t, "root")
-	u := r.command("fault-record", "-o", "/dev/full", "sh", "-c", "echo ran").to("/dev/full")
+	u := r.command(asRecorder, "fault-record", "-o", "/dev/full", "sh", "-c", "echo ran").to("/dev/full")
 	if err := u.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestFaultLimits(t *testing.T) {
 		{"ulimit -n 64", "for f in /usr/bin/*; do : <$f || exit 9; done; ls -R /usr/share/doc >/dev/null || exit 8; exit 7", 7},
 	} {
 		t.Run(c.limit, func(t *testing.T) {
-			u := r.command("-c", c.limit+`; exec "$@"`, "bash", r.exe, "fault-record", "-mode", "full", "-o", r.path("out.jsonl"), "sh", "-c", c.script)
+			u := r.command("-c", c.limit+`; exec "$@"`, "bash", r.exe, asRecorder, "fault-record", "-mode", "full", "-o", r.path("out.jsonl"), "sh", "-c", c.script)
 			u.Path, u.Args[0] = "/bin/bash", "bash"
 			u.to(r.path("out.jsonl"))
 			if err := u.Start(); err != nil {
@@ -120,7 +120,7 @@ func TestFaultLimits(t *testing.T) {
 func TestFaultOldRecordingKept(t *testing.T) {
 	r := faultRig(t, "root")
 	out := r.path("out.jsonl")
-	u := r.command("fault-record", "-o", out, "true").to(out)
+	u := r.command(asRecorder, "fault-record", "-o", out, "true").to(out)
 	if err := u.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -129,13 +129,13 @@ func TestFaultOldRecordingKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u = r.command("fault-record", "-o", out, "/no/such/program").to(out)
+	u = r.command(asRecorder, "fault-record", "-o", out, "/no/such/program").to(out)
 	if err := u.Start(); err != nil {
 		t.Fatal(err)
 	}
 	u.status(127)
 	// Without /dev/fuse there is no view.
-	u = r.command("-m", "sh", "-c", `mount -t tmpfs none /mnt && mknod -m 666 /mnt/null c 1 3 && mount --move /mnt /dev && exec "$@"`, "sh", r.exe, "fault-record", "-o", out, "true").to(out)
+	u = r.command("-m", "sh", "-c", `mount -t tmpfs none /mnt && mknod -m 666 /mnt/null c 1 3 && mount --move /mnt /dev && exec "$@"`, "sh", r.exe, asRecorder, "fault-record", "-o", out, "true").to(out)
 	if u.Path, err = exec.LookPath("unshare"); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestFaultOldRecordingKept(t *testing.T) {
 	if after, err := os.ReadFile(out); err != nil || string(after) != string(before) {
 		t.Errorf("%v, %d bytes were %d", err, len(after), len(before))
 	}
-	u = r.command("fault-record", "-o", out, "sh", "-c", "exit 4").to(out)
+	u = r.command(asRecorder, "fault-record", "-o", out, "sh", "-c", "exit 4").to(out)
 	if err := u.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestFaultNoUserNamespaces(t *testing.T) {
 	out := r.path("out.jsonl")
 	// uid 0 there, without any capability.
 	script := `echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all -- "$@"`
-	u := r.command("-U", "-r", "-m", "sh", "-c", script, "sh", r.exe, "fault-record", "-o", out, "true").to(out)
+	u := r.command("-U", "-r", "-m", "sh", "-c", script, "sh", r.exe, asRecorder, "fault-record", "-o", out, "true").to(out)
 	var err error
 	if u.Path, err = exec.LookPath("unshare"); err != nil {
 		t.Fatal(err)

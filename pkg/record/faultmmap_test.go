@@ -76,7 +76,7 @@ func faultShared(name, part string) int {
 // has closed it: then the kernel has told the server of its release, and yet the
 // mapping is there.
 func TestFaultSharedMapping(t *testing.T) {
-	for _, name := range []string{"root", "user", "fusermount"} {
+	for _, name := range []string{"root", "user"} {
 		r := faultRig(t, name)
 		for _, mode := range []string{"paths", "reads", "full"} {
 			u := r.record("-mode", mode, r.exe, "fault-shared", r.path("shared-"+mode), "writer")
