@@ -2,6 +2,7 @@ package fusecore
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -36,6 +37,7 @@ type node struct {
 	mode     uint32 // type
 	redirect string // absolute path of the file, by a Redirector
 	touched  atomic.Bool
+	opening  sync.Mutex // while a handle is made
 
 	// Guarded by FS.mu.
 	parent  *node

@@ -66,13 +66,15 @@ func (fs *FS) giveBack(h *handle) {
 	}
 }
 
-func (fs *FS) register(h *handle) {
+// register gives the handle its number, and says whether the node has no other.
+func (fs *FS) register(h *handle) (alone bool) {
 	fs.hmu.Lock()
+	defer fs.hmu.Unlock()
 	fs.lastHandle++
 	h.id = fs.lastHandle
 	fs.handles[h.id] = h
 	h.n.opens = append(h.n.opens, h)
-	fs.hmu.Unlock()
+	return len(h.n.opens) == 1
 }
 
 // fileFlags are the flags for our own open of what the program opens. O_DIRECT
@@ -134,7 +136,11 @@ func (fs *FS) opened(ev *event, h *handle, out *fuse.OpenOut) fuse.Status {
 			unix.FcntlInt(uintptr(h.fd), unix.F_SETFL, fl&^unix.O_DIRECT)
 		}
 	}
-	fs.register(h)
+	// One at a time: what is put into the page cache must not lie over what
+	// another one, that is open already, has written to a mapping.
+	h.n.opening.Lock()
+	defer h.n.opening.Unlock()
+	alone := fs.register(h)
 	out.Fh = h.id
 	ev.Handle, ev.Size = h.id, st.Size
 	switch {
@@ -146,7 +152,7 @@ func (fs *FS) opened(ev *event, h *handle, out *fuse.OpenOut) fuse.Status {
 	// cache would still have as it was: databases do.
 	case fs.directIO && h.flags&unix.O_ACCMODE == unix.O_RDWR:
 		out.OpenFlags |= fuse.FOPEN_DIRECT_IO
-	case fs.opts.Mode == trace.ModePaths && fs.cached(h, &st):
+	case fs.opts.Mode == trace.ModePaths && fs.cached(h, &st, alone):
 		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 	}
 	// The flush of a descriptor that was only read from tells nobody anything
@@ -161,9 +167,9 @@ func (fs *FS) opened(ev *event, h *handle, out *fuse.OpenOut) fuse.Status {
 // page cache. That of a small file it is given with the first open: the program
 // will read it, and each read would be a request, and make the kernel ask for
 // the time of access after it.
-func (fs *FS) cached(h *handle, st *unix.Stat_t) bool {
+func (fs *FS) cached(h *handle, st *unix.Stat_t, alone bool) bool {
 	first, same := fs.unchanged(h.n, stampOf(st))
-	if !first || h.writable() || st.Size == 0 || st.Size > Small || st.Mode&unix.S_IFMT != unix.S_IFREG || !fs.keeps() {
+	if !first || !alone || h.writable() || st.Size == 0 || st.Size > Small || st.Mode&unix.S_IFMT != unix.S_IFREG || !fs.keeps() {
 		return same
 	}
 	buf := fs.buffers.Get().(*[Small + 1]byte)
