@@ -39,9 +39,9 @@ func TestCost(t *testing.T) {
 	os.Chmod(dir, 0o777)
 	for i := range 30 {
 		text := "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <unistd.h>\n#include <sys/stat.h>\n#include <math.h>\n#include <errno.h>\n#include <signal.h>\n"
-		write(t, filepath.Join(dir, fmt.Sprintf("f%d.c", i)), text+fmt.Sprintf("int f%d(int x) { return x + (int)strlen(\"%d\"); }\n", i, i))
+		write(t, dir, fmt.Sprintf("f%d.c", i), text+fmt.Sprintf("int f%d(int x) { return x + (int)strlen(\"%d\"); }\n", i, i))
 	}
-	write(t, filepath.Join(dir, "Makefile"), "OBJECTS = $(patsubst %.c,%.o,$(wildcard *.c))\nall: $(OBJECTS)\n\tar rcs lib.a $(OBJECTS)\n")
+	write(t, dir, "Makefile", "OBJECTS = $(patsubst %.c,%.o,$(wildcard *.c))\nall: $(OBJECTS)\n\tar rcs lib.a $(OBJECTS)\n")
 	big := filepath.Join(dir, "big")
 	if out, err := exec.Command("dd", "if=/dev/zero", "of="+big, "bs=1M", "count=1024").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -122,11 +122,4 @@ func TestCost(t *testing.T) {
 func median(d []time.Duration) time.Duration {
 	d = slices.Sorted(slices.Values(d))
 	return d[len(d)/2]
-}
-
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
 }
