@@ -46,7 +46,7 @@ func (f *recordFlags) add(flags *pflag.FlagSet) {
 func newRecord() *cobra.Command {
 	var f recordFlags
 	cmd := &cobra.Command{
-		Use:   "record [FLAGS] CMD [ARG...]",
+		Use:   "record [flags] CMD [ARG...]",
 		Short: "Run a program and record the files that it touches",
 		Long: `Run a program under a view of the machine, and write down each file that it or
 its children look for, open, or change. It behaves as without: its output, its
