@@ -25,7 +25,9 @@ const (
 // listing is a line of `ldconfig -p`.
 type listing struct{ name, attrs, path string }
 
-var listingLine = regexp.MustCompile(`^\t(\S+) \((.*)\) => (\S+)$`)
+// A hwcap may be anything, a line feed too: ldconfig 2.36 prints the names of
+// subdirectories from a wrong place of the file where it was made with -c new.
+var listingLine = regexp.MustCompile(`(?ms)^\t(\S+) \((.*?)\) => (\S+)$`)
 
 // listings reads what ldconfig itself says is in a cache.
 func listings(t testing.TB, cache string) []listing {
@@ -37,10 +39,8 @@ func listings(t testing.TB, cache string) []listing {
 		t.Fatal(err)
 	}
 	var all []listing
-	for line := range strings.Lines(string(out)) {
-		if m := listingLine.FindStringSubmatch(strings.TrimSuffix(line, "\n")); m != nil {
-			all = append(all, listing{m[1], m[2], m[3]})
-		}
+	for _, m := range listingLine.FindAllStringSubmatch(string(out), -1) {
+		all = append(all, listing{m[1], m[2], m[3]})
 	}
 	return all
 }
