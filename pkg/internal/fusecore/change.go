@@ -10,19 +10,30 @@ import (
 	"github.com/compspec/compat/pkg/record/trace"
 )
 
+// changing gives the directory that a request is about to change, to be put
+// back, and says so in the event; name is the one that it is about, or empty.
+func (fs *FS) changing(ev *event, in *fuse.InHeader, name string) (*node, *dirFD, syscall.Errno) {
+	p, errno := fs.node(in.NodeId)
+	if errno != 0 {
+		return nil, nil, errno
+	}
+	if name == "" {
+		ev.node(p)
+	} else {
+		ev.name(p, name)
+	}
+	if fs.opts.ReadOnly {
+		return nil, nil, syscall.EROFS
+	}
+	d, errno := fs.dir(p)
+	return p, d, errno
+}
+
 // make makes a name in a directory and enters what is there then.
 func (fs *FS) make(op trace.Op, in *fuse.InHeader, name, other string, mode uint32, out *fuse.EntryOut, do func(dir int) error) fuse.Status {
 	ev := fs.begin(op, in)
 	ev.Flags, ev.Path2 = mode, other
-	p, errno := fs.node(in.NodeId)
-	if errno != 0 {
-		return ev.end(errno)
-	}
-	ev.name(p, name)
-	if fs.opts.ReadOnly {
-		return ev.end(syscall.EROFS)
-	}
-	d, errno := fs.dir(p)
+	p, d, errno := fs.changing(ev, in, name)
 	if errno != 0 {
 		return ev.end(errno)
 	}
@@ -117,15 +128,7 @@ func (fs *FS) Rmdir(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Stat
 
 func (fs *FS) remove(op trace.Op, in *fuse.InHeader, name string, flags int) fuse.Status {
 	ev := fs.begin(op, in)
-	p, errno := fs.node(in.NodeId)
-	if errno != 0 {
-		return ev.end(errno)
-	}
-	ev.name(p, name)
-	if fs.opts.ReadOnly {
-		return ev.end(syscall.EROFS)
-	}
-	d, errno := fs.dir(p)
+	p, d, errno := fs.changing(ev, in, name)
 	if errno != 0 {
 		return ev.end(errno)
 	}

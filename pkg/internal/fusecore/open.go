@@ -192,15 +192,7 @@ func (fs *FS) unchanged(n *node, s stamp) (first, same bool) {
 func (fs *FS) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
 	ev := fs.begin(trace.OpCreate, &in.InHeader)
 	ev.Flags = in.Flags
-	p, errno := fs.node(in.NodeId)
-	if errno != 0 {
-		return ev.end(errno)
-	}
-	ev.name(p, name)
-	if fs.opts.ReadOnly {
-		return ev.end(syscall.EROFS)
-	}
-	d, errno := fs.dir(p)
+	p, d, errno := fs.changing(ev, &in.InHeader, name)
 	if errno != 0 {
 		return ev.end(errno)
 	}
@@ -247,15 +239,7 @@ func (fs *FS) created(ev *event, p *node, name string, fd int, in *fuse.CreateIn
 func (fs *FS) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
 	ev := fs.begin(trace.OpTmpfile, &in.InHeader)
 	ev.Flags = in.Flags
-	p, errno := fs.node(in.NodeId)
-	if errno != 0 {
-		return ev.end(errno)
-	}
-	ev.node(p)
-	if fs.opts.ReadOnly {
-		return ev.end(syscall.EROFS)
-	}
-	d, errno := fs.dir(p)
+	_, d, errno := fs.changing(ev, &in.InHeader, "")
 	if errno != 0 {
 		return ev.end(errno)
 	}
