@@ -55,5 +55,5 @@ func sessionDirs(env []string) (dirs []string) {
 	}
 	slices.Sort(dirs)
 	// What is below another of them is bound with it.
-	return slices.CompactFunc(dirs, func(a, b string) bool { return strings.HasPrefix(b, a+"/") })
+	return slices.CompactFunc(dirs, func(dir, before string) bool { return strings.HasPrefix(dir, before+"/") })
 }
