@@ -29,13 +29,13 @@ func TestOfRun(t *testing.T) {
 		{RunFile{Path: "/home/u/in.melt"}, false, true},
 		{RunFile{Path: "/home/u/lib/libx.so"}, true, false},
 		{RunFile{Path: "/root/.cfg"}, false, true},
-		{RunFile{Path: "/work/dir/in.melt"}, false, true},
-		{RunFile{Path: "/work/dir/plugin.so"}, true, false},
-		{RunFile{Path: "/work/directory/x"}, false, false},
+		{RunFile{Path: "/calc/dir/in.melt"}, false, true},
+		{RunFile{Path: "/calc/dir/plugin.so"}, true, false},
+		{RunFile{Path: "/calc/directory/x"}, false, false},
 		{RunFile{Path: "/etc/ld.so.cache"}, false, true},
 		{RunFile{Path: "/etc/passwd"}, false, false},
 	} {
-		if got := OfRun(&c.file, c.library, "/work/dir"); got != c.want {
+		if got := OfRun(&c.file, c.library, "/calc/dir"); got != c.want {
 			t.Errorf("%+v, library %t: %t", c.file, c.library, got)
 		}
 	}
@@ -70,7 +70,7 @@ func TestGenerateFromRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := func(program, digest string, started []string, files ...RunFile) Run {
-		return Run{Name: "REC", Program: program, Digest: digest, Dir: "/work", Started: started, Files: files}
+		return Run{Name: "REC", Program: program, Digest: digest, Dir: "/calc", Started: started, Files: files}
 	}
 	by := func(path string, programs ...string) RunFile { return RunFile{Path: path, Programs: programs, Size: 5} }
 	for _, c := range []struct {
@@ -85,7 +85,7 @@ func TestGenerateFromRuns(t *testing.T) {
 		{"of a run of another program what the target opened", []Run{run("/bin/other", "sha256:1", []string{"/bin/other", ls}, by("/1", ls), by("/2", "/bin/other"))}, nil, []string{"/1"}, ""},
 		{"two recordings add up", []Run{run(ls, "", nil, by("/1", ls)), run(ls, "", nil, by("/2", ls), by("/1", ls))}, nil, []string{"/1", "/2"}, ""},
 		{"a library that was executed is a file", []Run{run(ls, "", nil, RunFile{Path: other, Programs: []string{ls}, Executed: true})}, nil, []string{other}, ""},
-		{"nothing of the run itself", []Run{run(ls, "", nil, by("/work/in.melt", ls), RunFile{Path: "/var/log/x", Changed: true})}, nil, nil, ""},
+		{"nothing of the run itself", []Run{run(ls, "", nil, by("/calc/in.melt", ls), RunFile{Path: "/var/log/x", Changed: true})}, nil, nil, ""},
 		{"another build", []Run{run(ls, "sha256:"+strings.Repeat("0", 64), nil)}, nil, nil, "a recording of another " + ls},
 		{"another program", []Run{run("/bin/other", "", []string{"/bin/other"})}, nil, nil, "REC is a recording of /bin/other, which is no target"},
 		{"no program", []Run{run("", "", nil)}, nil, nil, "a recording of no program"},

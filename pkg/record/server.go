@@ -98,7 +98,7 @@ func (s *serving) Event(ev *trace.Event) { s.sessions.deliver(ev) }
 func (s *serving) run() error {
 	c := s.first.config
 	hashed := make(chan string, 1)
-	go func() { hashed <- digest(c.Header.Program) }()
+	go func() { hashed <- trace.FileDigest(c.Header.Program) }()
 	conn := sandbox.NewConn(fdStage)
 	m, dev, err := s.mounted(conn)
 	if err != nil && c.Mount {

@@ -4,6 +4,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/compspec/compat/pkg/record/trace"
 )
 
 // sharedView is the server's side of share.go: the listener and the namespaces,
@@ -71,7 +73,7 @@ func (s *serving) admit(c int) {
 	}
 	first := s.first.config.Header
 	x.config.Header.View, x.config.Header.Unrecorded = first.View, first.Unrecorded
-	if err := x.begin(s.fs.Passthrough(), digest(x.config.Header.Program)); err != nil {
+	if err := x.begin(s.fs.Passthrough(), trace.FileDigest(x.config.Header.Program)); err != nil {
 		x.reply(reply{Err: err.Error()})
 		unix.Close(c)
 		return

@@ -60,7 +60,7 @@ func TestFind(t *testing.T) {
 		{"a data file", with("/share/more"), trace.Header{}, nil, "+ file /share/more"},
 		{"libraries come before data", with("/a", "/lib/libz.so.1"), trace.Header{}, nil, "+ library /lib/libz.so.1, + file /a"},
 		{"a program", with("/bin/sh x"), trace.Header{}, nil, "+ program /bin/sh"},
-		{"files of the run", with("/tmp/x", "/work/in", "/share/made c"), trace.Header{Dir: "/work"}, nil, ""},
+		{"files of the run", with("/tmp/x", "/calc/in", "/share/made c"), trace.Header{Dir: "/calc"}, nil, ""},
 		{"a library of a strange place is told all the same", with("/tmp/libz.so.1"), trace.Header{}, nil, "+ library /tmp/libz.so.1"},
 		{"what was not used", without("/lib/libx"), trace.Header{}, nil, "- library /lib/libx.so.1.2"},
 		{"what was opened before, and is not now", without("/share"), trace.Header{}, nil, "- file /share/data"},

@@ -1,14 +1,12 @@
 package drift
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
 	"os"
 	"path/filepath"
 	"syscall"
 
 	"github.com/compspec/compat/pkg/internal/elfx"
+	"github.com/compspec/compat/pkg/record/trace"
 )
 
 // facts are what a file of this machine is.
@@ -37,7 +35,7 @@ func look(name string) facts {
 	if err != nil || !info.Mode().IsRegular() {
 		return f
 	}
-	f.digest = func() string { return digest(real) }
+	f.digest = func() string { return trace.FileDigest(real) }
 	e, err := elfx.Read(file, info.Size())
 	if err != nil {
 		return f
@@ -49,17 +47,4 @@ func look(name string) facts {
 		}
 	}
 	return f
-}
-
-func digest(name string) string {
-	f, err := os.Open(name)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return ""
-	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
