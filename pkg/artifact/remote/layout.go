@@ -37,7 +37,8 @@ func (l *layoutDir) root() string { return string(l.Dir) }
 // layout of somebody else's must not lead to a file elsewhere.
 func writeFile(path string, data []byte, perm os.FileMode) error {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		if err := os.Remove(path); err != nil {
+		// Another writer of the same blob may have removed it already.
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -172,6 +173,25 @@ func TestLayoutIsWrittenThroughNoLink(t *testing.T) {
 		if data, err := os.ReadFile(path); err != nil || string(data) != want {
 			t.Errorf("%s holds %s, %v", path, data, err)
 		}
+	}
+}
+
+// The config and the layer of a manifest may be the same blob, and are written
+// at the same time.
+func TestLinkIsReplacedByManyAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 200 {
+		path := filepath.Join(dir, strconv.Itoa(i))
+		check(t, os.Symlink("nowhere", path))
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if err := writeFile(path, []byte("{}"), 0o444); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
 	}
 }
 
