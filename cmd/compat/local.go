@@ -23,6 +23,7 @@ func newLocal(v *local.Verb) *cobra.Command {
 			return v.Run(cmd.Context(), args, cmd.OutOrStdout())
 		},
 	}
+	cmd.Flags().SetInterspersed(!v.Runs)
 	if v.Flags != nil {
 		v.Flags(cmd.Flags())
 	}

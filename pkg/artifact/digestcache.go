@@ -51,6 +51,27 @@ func (c *DigestCache) Close() error {
 	return c.f.Close()
 }
 
+// Digest gives the digest of a file of this machine, from the cache where it is
+// known there.
+func (c *DigestCache) Digest(name string) (string, error) {
+	host, err := rootfs.NewHost("")
+	if err != nil {
+		return "", err
+	}
+	info, err := host.Stat(name)
+	if err != nil {
+		return "", err
+	}
+	if d, ok := c.get(info); ok {
+		return d, nil
+	}
+	d, err := digestFile(host, name, info.Size)
+	if err == nil {
+		c.put(info, d)
+	}
+	return d, err
+}
+
 func cacheKey(i rootfs.Info) []byte {
 	b := make([]byte, 0, cacheRecord)
 	for _, v := range [...]uint64{i.Dev, i.Ino, uint64(i.Size), uint64(i.MTime), uint64(i.CTime)} {

@@ -401,17 +401,19 @@ var architectures = map[elf.Machine]string{
 	elf.EM_S390: "s390x", elf.EM_RISCV: "riscv64", elf.EM_LOONGARCH: "loong64",
 }
 
-// platform is the OCI platform of an ELF file; a machine that has no name in
-// Go's list is given by its ELF name.
-func platform(f *elfx.File) Platform {
-	arch := architectures[f.Machine]
+func platform(f *elfx.File) Platform { return PlatformOf(f.Machine, f.Data == elf.ELFDATA2LSB) }
+
+// PlatformOf is the OCI platform of ELF files for a machine; one that has no
+// name in Go's list is given by its ELF name.
+func PlatformOf(machine elf.Machine, littleEndian bool) Platform {
+	arch := architectures[machine]
 	switch {
-	case f.Machine == elf.EM_PPC64 && f.Data == elf.ELFDATA2LSB:
+	case machine == elf.EM_PPC64 && littleEndian:
 		arch = "ppc64le"
-	case f.Machine == elf.EM_PPC64:
+	case machine == elf.EM_PPC64:
 		arch = "ppc64"
 	case arch == "":
-		arch = strings.ToLower(strings.TrimPrefix(f.Machine.String(), "EM_"))
+		arch = strings.ToLower(strings.TrimPrefix(machine.String(), "EM_"))
 	}
 	return Platform{OS: "linux", Architecture: arch}
 }

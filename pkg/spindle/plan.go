@@ -48,8 +48,10 @@ type File struct {
 	Digest string `json:"digest,omitempty"` // sha256 of the content of a file
 	Link   string `json:"link,omitempty"`   // target of a link
 	MTime  int64  `json:"mtime"`            // nanoseconds since 1970
-	// Whole: the names of this directory are all in Files.
-	Whole bool `json:"whole,omitempty"`
+	// Whole: the names that a directory has are those of it in Files and these, of
+	// which no more is known.
+	Whole bool     `json:"whole,omitempty"`
+	Names []string `json:"names,omitempty"`
 }
 
 // Values of File.Type.
@@ -63,4 +65,13 @@ const (
 type Search struct {
 	Opens   int `json:"opens"`   // names that are there
 	Missing int `json:"missing"` // names that are not
+}
+
+// digest tells plans apart.
+func (p *Plan) digest() (string, error) {
+	b, err := Encode(p)
+	if err != nil {
+		return "", err
+	}
+	return artifact.Digest(b), nil
 }

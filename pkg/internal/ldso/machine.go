@@ -138,6 +138,18 @@ func (m *Machine) LayAll(below *Machine) {
 	m.laid = append(m.laid, below.laid...)
 }
 
+// Replace gives the file with this ID other facts, to see what a start would
+// come to with them.
+func (m *Machine) Replace(id rootfs.ID, o *Object) {
+	m.objects[id] = o
+	for name, x := range m.opened {
+		if x.obj != nil && x.obj.Info.ID == id {
+			x.obj = o
+			m.opened[name] = x
+		}
+	}
+}
+
 // LayLoader makes the loader with this ID known by its facts.
 func (m *Machine) LayLoader(id rootfs.ID, l *Loader) { m.loaders[id] = l }
 
@@ -155,8 +167,15 @@ func (m *Machine) isDir(name string) (yes bool, errno syscall.Errno) {
 }
 
 // Open opens name as a loader would and reads the facts of what is there.
-// The error is that of open(2); a file that is no ELF object has Err set.
+// The error is that of open(2); a file that is no ELF object has Err set. A view
+// that knows names which are not there, by a method Missing, is asked that first:
+// such names, of which a search can have many, are not remembered here.
 func (m *Machine) Open(name string) (*Object, syscall.Errno) {
+	if v, ok := m.FS.(interface{ Missing(name string) bool }); ok && v.Missing(name) {
+		m.cost += costOpen
+		m.outside = ""
+		return nil, syscall.ENOENT
+	}
 	o, ok := m.opened[name]
 	if !ok {
 		m.charged(func() {

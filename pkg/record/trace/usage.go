@@ -17,6 +17,8 @@ type Usage struct {
 	Truncated bool     // the recording was cut off
 	Programs  []string // files that were executed by execve(2), in the order of their first time
 	Files     []File   // by path
+	Missing   []string // paths that were looked for and were never there, sorted
+	Listed    []string // directories whose names were read, sorted
 }
 
 // File is a file that a run used. Directories are none.
@@ -35,6 +37,8 @@ type File struct {
 // use gathers a Usage.
 type use struct {
 	files    map[string]*file
+	missing  map[string]bool
+	listed   map[string]bool
 	made     map[string]bool // directories, and names that were moved
 	programs []string
 	running  map[int]*process  // by TGID
@@ -54,7 +58,7 @@ type process struct {
 // ReadUsage reads all events that are left. It returns the error of Reader.Next,
 // but io.EOF.
 func ReadUsage(r *Reader) (*Usage, error) {
-	u := use{files: map[string]*file{}, made: map[string]bool{}, running: map[int]*process{}, named: map[string]string{}}
+	u := use{files: map[string]*file{}, missing: map[string]bool{}, listed: map[string]bool{}, made: map[string]bool{}, running: map[int]*process{}, named: map[string]string{}}
 	var e Event
 	for {
 		if err := r.Next(&e); errors.Is(err, io.EOF) {
@@ -62,8 +66,11 @@ func ReadUsage(r *Reader) (*Usage, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if e.Errno == "" {
+		switch e.Errno {
+		case "":
 			u.event(&e)
+		case "ENOENT":
+			u.missing[e.Path] = true
 		}
 	}
 	out := &Usage{Header: r.Header(), Truncated: r.Truncated(), Programs: u.programs}
@@ -72,7 +79,13 @@ func ReadUsage(r *Reader) (*Usage, error) {
 		f.Changed = f.Changed || u.within(name)
 		f.Programs = slices.Sorted(maps.Keys(f.by))
 		out.Files = append(out.Files, f.File)
+		delete(u.missing, name)
 	}
+	for name := range u.made {
+		delete(u.missing, name)
+	}
+	delete(u.missing, "") // of a descriptor
+	out.Missing, out.Listed = slices.Sorted(maps.Keys(u.missing)), slices.Sorted(maps.Keys(u.listed))
 	return out, nil
 }
 
@@ -82,6 +95,8 @@ func (u *use) event(e *Event) {
 		u.open(e)
 	case OpMkdir:
 		u.made[e.Path] = true
+	case OpOpendir:
+		u.listed[e.Path] = true
 	case OpRename:
 		u.made[e.Path2] = true
 		u.change(e.Path)

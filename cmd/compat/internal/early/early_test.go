@@ -80,7 +80,7 @@ func TestRunLeavesTheRest(t *testing.T) {
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	for _, args := range [][]string{
 		{}, {"push", "a:b"}, {"--help"}, {"gen"}, {"gen", "--help"}, {"gen", "ls", "--nosuch"}, {"gen", "ls", "--out"}, {"gen", "ls", "-ofile"},
-		{"gen", "ls", "--pretty=false"}, {"check", "a", "--hosts", "b"}, {"check", "a", "--host", "b"}, {"check", "--ref", "a:b"}, {"check", "--plain-http"},
+		{"gen", "ls", "--pretty=0"}, {"check", "a", "--hosts", "b"}, {"check", "a", "--host", "b"}, {"check", "--ref", "a:b"}, {"check", "--plain-http"},
 		{"validate", "registry.example/a:b"}, {"validate", "--ref", "a:b"}, {"version"}, {"gen", "--", "ls"}, {"gen", "ls", "--trace", "run.jsonl.zst"},
 	} {
 		var out bytes.Buffer

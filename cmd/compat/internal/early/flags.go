@@ -9,10 +9,12 @@ type flags struct {
 	texts    map[string]*string
 	lists    map[string]*[]string
 	switches map[string]*bool
+	// runs: from the first word on that is no flag, nothing is one.
+	runs bool
 }
 
 func newFlags() *flags {
-	return &flags{map[string]*string{}, map[string]*[]string{}, map[string]*bool{}}
+	return &flags{texts: map[string]*string{}, lists: map[string]*[]string{}, switches: map[string]*bool{}}
 }
 
 // StringVar implements local.Flags.
@@ -45,16 +47,21 @@ func (f *flags) parse(args []string) (words []string, ok bool) {
 	for len(args) > 0 {
 		arg := args[0]
 		args = args[1:]
+		if f.runs && arg == "--" {
+			return args, true
+		}
 		if arg == "-" || !strings.HasPrefix(arg, "-") {
-			words = append(words, arg)
+			if words = append(words, arg); f.runs {
+				return append(words, args...), true
+			}
 			continue
 		}
 		name, value, given := strings.Cut(arg, "=")
 		if given && !strings.HasPrefix(name, "--") {
 			return nil, false
 		}
-		if p := f.switches[name]; p != nil && !given {
-			*p = true
+		if p := f.switches[name]; p != nil && (!given || value == "true" || value == "false") {
+			*p = !given || value == "true"
 			continue
 		}
 		text, list := f.texts[name], f.lists[name]

@@ -15,11 +15,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	if len(args) == 0 {
 		return 0, false
 	}
-	verb := verbNamed(args[0])
+	verb := verbNamed(args[0], stderr)
 	if verb == nil {
 		return 0, false
 	}
 	f := newFlags()
+	f.runs = verb.Runs
 	if verb.Flags != nil {
 		verb.Flags(f)
 	}
@@ -28,7 +29,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 		return 0, false
 	}
 	err := verb.Run(ctx, words, stdout)
-	if errors.Is(err, local.ErrNeedsRegistry) || errors.Is(err, local.ErrNeedsVersion) || errors.Is(err, local.ErrNeedsRecordings) {
+	if errors.Is(err, local.ErrNeedsRegistry) || errors.Is(err, local.ErrNeedsVersion) || errors.Is(err, local.ErrNeedsRecordings) || errors.Is(err, local.ErrNeedsMore) {
 		return 0, false
 	}
 	if err != nil {
@@ -37,7 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	return exit.Status(err), true
 }
 
-func verbNamed(name string) *local.Verb {
+func verbNamed(name string, stderr io.Writer) *local.Verb {
 	switch name {
 	case "gen":
 		return local.Gen(nil)
@@ -45,6 +46,8 @@ func verbNamed(name string) *local.Verb {
 		return local.Check(local.Kept{}, nil, "")
 	case "validate":
 		return local.Validate(local.Kept{})
+	case "spindle":
+		return local.Spindle(nil, stderr)
 	}
 	return nil
 }

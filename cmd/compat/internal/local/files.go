@@ -35,6 +35,12 @@ func digestCache(off bool) *artifact.DigestCache {
 	return c
 }
 
+// Digests opens the user's cache of digests, which close closes.
+func Digests(off bool) (c *artifact.DigestCache, close func()) {
+	c = digestCache(off)
+	return c, func() { c.Close() }
+}
+
 // writeOut writes to the file, or to standard output where it is "" or "-".
 func writeOut(stdout io.Writer, name string, data []byte) error {
 	if name == "" || name == "-" {

@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -47,6 +48,15 @@ func (t *table) widths() []int {
 		}
 	}
 	return widths
+}
+
+// WriteTable writes rows of cells with their columns aligned.
+func WriteTable(b *bytes.Buffer, rows [][]string) {
+	var t table
+	for _, r := range rows {
+		t.row(slices.Clone(r)...)
+	}
+	t.write(b, "")
 }
 
 // width is that of the widest row, without what sticks out.

@@ -1,5 +1,5 @@
-// Package local holds the verbs that work on this machine alone: gen, check
-// and validate. It imports nothing that talks to registries, and no
+// Package local holds the verbs that work on this machine alone: gen, check,
+// validate, and spindle. It imports nothing that talks to registries, and no
 // command-line library: starting a process with those takes longer than the
 // whole of `compat gen` may. Package main makes commands of the verbs, and
 // package early runs them before the rest of the process has started.
@@ -20,6 +20,9 @@ type Verb struct {
 	Long             string // with the exit statuses at the end
 	Example          string
 	MinArgs, MaxArgs int // MaxArgs below 0 is any number
+	// Runs: the verb runs a program, to which all belongs from the first word on
+	// that is no flag.
+	Runs bool
 	// Flags declares the flags; nil: there are none.
 	Flags func(Flags)
 	// Run writes the result to stdout.
@@ -56,6 +59,10 @@ var ErrNeedsRecordings = errors.New("recordings are read by the ordinary way")
 // ErrNeedsVersion says that the output names compat's version, which is not
 // known yet: the package that reads it from the binary is initialized late.
 var ErrNeedsVersion = errors.New("the output needs the version of compat")
+
+// ErrNeedsMore says that a launch is not by what is on this machine alone: by a
+// FUSE view, whose packages are initialized late.
+var ErrNeedsMore = errors.New("the launch is by the ordinary way")
 
 // validPull refuses a --pull that is none, whether it matters here or not.
 func validPull(command, pull string) error {

@@ -1,0 +1,15 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/compspec/compat/cmd/compat/internal/local"
+)
+
+func newSpindle() *cobra.Command {
+	l := &launcher{}
+	l.cmd = newLocal(local.Spindle(l, l))
+	l.add()
+	l.cmd.AddCommand(newSpindlePlan(), newSpindleCompare())
+	return l.cmd
+}

@@ -1,0 +1,332 @@
+package spindle
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/compspec/compat/pkg/artifact"
+	"github.com/compspec/compat/pkg/internal/elfpatch"
+	"github.com/compspec/compat/pkg/internal/elfx"
+	"github.com/compspec/compat/pkg/internal/ldso"
+)
+
+// CacheDir is where plans, images and contents are kept: $COMPAT_CACHE, or
+// compat/spindle in $XDG_CACHE_HOME, or in ~/.cache.
+func CacheDir() (string, error) {
+	if dir := os.Getenv("COMPAT_CACHE"); dir != "" {
+		if !path.IsAbs(dir) {
+			return "", fmt.Errorf("COMPAT_CACHE is %q, which is no absolute path", dir)
+		}
+		return path.Clean(dir), nil
+	}
+	if dir := os.Getenv("XDG_CACHE_HOME"); path.IsAbs(dir) {
+		return path.Join(dir, "compat", "spindle"), nil
+	}
+	if home := os.Getenv("HOME"); path.IsAbs(home) {
+		return path.Join(home, ".cache", "compat", "spindle"), nil
+	}
+	return "", errors.New("there is no place for a cache: set HOME, XDG_CACHE_HOME or COMPAT_CACHE")
+}
+
+// cache is the part of the cache directory that plans and images are in.
+type cache struct{ dir string }
+
+// openCache makes the directory where it is not there, and refuses one that
+// somebody else could have put an image into.
+func openCache() (*cache, error) {
+	dir, err := CacheDir()
+	if err != nil {
+		return nil, err
+	}
+	c := &cache{dir}
+	for _, sub := range []string{"", "plans", "images"} {
+		if err := private(path.Join(dir, sub)); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func private(dir string) error {
+	var st syscall.Stat_t
+	err := syscall.Lstat(dir, &st)
+	if err == syscall.ENOENT {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		err = syscall.Lstat(dir, &st)
+	}
+	switch {
+	case err != nil:
+		return &os.PathError{Op: "stat", Path: dir, Err: err}
+	case st.Mode&syscall.S_IFMT != syscall.S_IFDIR:
+		return fmt.Errorf("the cache %s is no directory", dir)
+	case int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0:
+		return fmt.Errorf("the cache %s can be written to by others", dir)
+	}
+	return nil
+}
+
+// key names a plan: by the program and all else that decides what a loader
+// finds, but for the files themselves. A home directory may be shared by
+// machines that differ.
+func (c *cache) key(req Request, m *ldso.Machine) string {
+	h := sha256.New()
+	host, _ := os.Hostname()
+	parts := []string{host, m.Kernel.Release, m.CPU.Platform, strconv.FormatUint(uint64(m.CPU.ISA), 16), strings.Join(m.CPU.HWCaps, ":"),
+		strings.Join(m.CPU.Legacy, ":"), req.Program, strings.Join(req.Dlopen, "\x00")}
+	for _, o := range req.Opened {
+		parts = append(parts, strings.Join(o, "\x00"))
+	}
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:20])
+}
+
+// load gives the plan of that key, if nothing that it was made from has changed.
+func (c *cache) load(key string) *prepared {
+	b, err := os.ReadFile(c.plan(key))
+	if err != nil {
+		return nil
+	}
+	p := decodePrepared(b)
+	if p == nil || changed(p.inputs) != "" {
+		return nil
+	}
+	if p.image != "" {
+		var st syscall.Stat_t
+		if syscall.Lstat(c.imagePath(p.image), &st) != nil || st.Mode&syscall.S_IFMT != syscall.S_IFREG || st.Size != p.size || int(st.Uid) != os.Geteuid() {
+			return nil
+		}
+	}
+	return p
+}
+
+func (c *cache) plan(key string) string       { return path.Join(c.dir, "plans", key) }
+func (c *cache) imagePath(name string) string { return path.Join(c.dir, "images", name) }
+
+// lock has one process make a plan, and the others wait for it. It ends with
+// the process.
+func (c *cache) lock(key string) (unlock func(), err error) {
+	f, err := os.OpenFile(c.plan(key)+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != syscall.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+// quiet is how long what a plan was made from must not have changed for the
+// plan to be kept: a second change within one tick of the clock shows in no time
+// of change.
+const quiet = 20 * time.Millisecond
+
+func fresh(inputs []input) bool {
+	since := time.Now().Add(-quiet).UnixNano()
+	for _, in := range inputs {
+		if max(in.mtime, in.ctime) > since {
+			return true
+		}
+	}
+	return false
+}
+
+// prepare gives the plan for a program: from the cache, or newly made.
+func (c *cache) prepare(req Request) (p *prepared, cached bool, err error) {
+	m, err := ldso.Live("")
+	if err != nil {
+		return nil, false, err
+	}
+	return c.kept(c.key(req, m), func() (*prepared, error) { return c.make(req, m) })
+}
+
+// kept gives the plan of that key, or makes it and keeps it. One process makes
+// it, and the others wait.
+func (c *cache) kept(key string, make func() (*prepared, error)) (p *prepared, cached bool, err error) {
+	if p := c.load(key); p != nil {
+		return p, true, nil
+	}
+	unlock, err := c.lock(key)
+	if err != nil {
+		return nil, false, err
+	}
+	defer unlock()
+	if p := c.load(key); p != nil {
+		return p, true, nil
+	}
+	p, err = make()
+	if err != nil {
+		return nil, false, err
+	}
+	if len(p.inputs) > 0 && !fresh(p.inputs) {
+		old, _ := os.ReadFile(c.plan(key))
+		if err := artifact.WriteFile(c.plan(key), p.encode(), 0o600, false); err != nil {
+			return nil, false, err
+		}
+		// Who has the old image mounted keeps it.
+		if o := decodePrepared(old); o != nil && o.image != "" && o.image != p.image {
+			os.Remove(c.imagePath(o.image))
+		}
+	}
+	return p, false, nil
+}
+
+// make plans, and writes the image. What makes a program unfit is a result too.
+func (c *cache) make(req Request, m *ldso.Machine) (*prepared, error) {
+	s, err := simulate(m.FS, m, req)
+	if err == nil {
+		err = s.plan()
+	}
+	p := s.prepared()
+	var why *Unfit
+	if err != nil {
+		if !errors.As(err, &why) {
+			return nil, err
+		}
+		p.reason = why.Reason
+	}
+	if s.program != nil {
+		if p.inputs, err = s.inputs(); err != nil {
+			if !errors.As(err, &why) {
+				return nil, err
+			}
+			p.reason, p.inputs = why.Reason, nil
+			return p, nil
+		}
+	}
+	if p.reason != "" {
+		return p, nil
+	}
+	p.target = s.real
+	if err := c.image(s, p); err != nil {
+		if !errors.As(err, &why) {
+			return nil, err
+		}
+		p.reason, p.target, p.image = why.Reason, "", ""
+	}
+	return p, nil
+}
+
+// prepared counts what a plain start would do.
+func (s *start) prepared() *prepared {
+	p := &prepared{search: s.search}
+	for _, m := range s.res.Maps {
+		if m.Dlopen == "" {
+			p.objects++
+		} else {
+			p.dlopened++
+		}
+	}
+	return p
+}
+
+// image writes the program's file with its needs changed.
+func (c *cache) image(s *start, p *prepared) error {
+	if reason := unsuitable(s.real); reason != "" {
+		return unfit("%s", reason)
+	}
+	h := sha256.New()
+	for _, in := range p.inputs {
+		fmt.Fprintf(h, "%s\x00%v\n", in.path, in.stamp)
+	}
+	fmt.Fprintf(h, "%q %v", s.needed, s.rules)
+	name := hex.EncodeToString(h.Sum(nil)[:20])
+	change := elfpatch.Change{Needed: s.needed}
+	if len(s.rules) > 0 {
+		module, err := elfpatch.AuditModule(s.program.ELF.Machine, s.rules)
+		if err == nil {
+			change.Audit = c.imagePath(name + ".so")
+			if err := artifact.WriteFile(change.Audit, module, 0o500, false); err != nil {
+				return err
+			}
+		}
+	}
+	if err := writeImage(s.real, s.program.ELF, change, c.imagePath(name)); err != nil {
+		return err
+	}
+	info, err := os.Stat(c.imagePath(name))
+	if err != nil {
+		return err
+	}
+	p.image, p.size = name, info.Size()
+	return nil
+}
+
+// unsuitable says why a changed copy of a program would not do.
+func unsuitable(program string) string {
+	var b [64]byte
+	if n, err := syscall.Getxattr(program, "security.capability", b[:]); err == nil && n > 0 {
+		return program + " has file capabilities"
+	}
+	return ""
+}
+
+// writeImage writes the changed copy of a program, whole or not at all, with the
+// mode and the time of the original.
+func writeImage(program string, facts *elfx.File, change elfpatch.Change, name string) (err error) {
+	src, err := os.Open(program)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	info, err := src.Stat()
+	if err != nil {
+		return err
+	}
+	img, err := elfpatch.Rewrite(src, info.Size(), facts, change)
+	if err != nil {
+		var no *elfpatch.Unfit
+		if errors.As(err, &no) {
+			return unfit("%s: %s", program, no.Reason)
+		}
+		return err
+	}
+	temp := fmt.Sprintf("%s.%d", name, os.Getpid())
+	dst, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o700)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			dst.Close()
+			os.Remove(temp)
+		}
+	}()
+	if err := img.WriteTo(dst, src); err != nil {
+		return fmt.Errorf("writing the image of %s: %w", program, err)
+	}
+	if err := dst.Chmod(info.Mode().Perm() | 0o500); err != nil {
+		return err
+	}
+	if err := dst.Close(); err != nil {
+		return err
+	}
+	if err := os.Chtimes(temp, info.ModTime(), info.ModTime()); err != nil {
+		return err
+	}
+	return os.Rename(temp, name)
+}
+
+// noexec says whether programs cannot be executed from the cache.
+func (c *cache) noexec() bool {
+	var st syscall.Statfs_t
+	const stNoexec = 8 // ST_NOEXEC of statvfs(3), which the kernel puts into f_flags
+	return syscall.Statfs(c.dir, &st) == nil && st.Flags&stNoexec != 0
+}

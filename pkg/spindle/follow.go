@@ -1,0 +1,93 @@
+package spindle
+
+import (
+	"github.com/compspec/compat/pkg/internal/ldso"
+	"github.com/compspec/compat/pkg/internal/rootfs"
+	"github.com/compspec/compat/pkg/internal/sandbox"
+)
+
+// maxKnown is how many programs a launch remembers what to do with.
+const maxKnown = 4096
+
+// child is asked before each exec in the namespace, and has the image of what
+// is executed mounted, if it has one.
+func (l *launch) child(e *sandbox.Exec) (bind []sandbox.File, unbind []string) {
+	if bind, unbind = l.guard(e); unbind != nil {
+		return bind, unbind
+	}
+	if _, ok := l.bound[realPath(e.Path)]; ok || ofEnvironment(environment(e)) != "" {
+		return nil, nil
+	}
+	p := l.known[e.Path]
+	if p == nil || changed(p.inputs) != "" {
+		var err error
+		if p, _, err = l.cache.prepare(Request{Program: e.Path}); err != nil {
+			return nil, nil
+		}
+		if len(l.known) >= maxKnown {
+			clear(l.known)
+		}
+		l.known[e.Path] = p
+	}
+	if p.reason != "" || p.search.Missing < worthwhile || l.cache.noexec() {
+		return nil, nil
+	}
+	if _, ok := l.bound[p.target]; ok || l.banned[p.target] {
+		return nil, nil
+	}
+	l.bound[p.target] = p.image
+	l.stats.Children++
+	return []sandbox.File{{Source: l.cache.imagePath(p.image), Target: p.target}}, nil
+}
+
+// guard keeps a program from the image where the environment that it is started
+// with has its loader search otherwise: the image is unmounted, and for good,
+// since nobody says when the file of an exec has been opened.
+func (l *launch) guard(e *sandbox.Exec) (bind []sandbox.File, unbind []string) {
+	if len(l.bound) == 0 || ofEnvironment(environment(e)) == "" {
+		return nil, nil
+	}
+	for name := e.Path; name != ""; name = interpreter(name) {
+		real := realPath(name)
+		if _, ok := l.bound[real]; ok {
+			delete(l.bound, real)
+			l.banned[real] = true
+			unbind = append(unbind, real)
+		}
+	}
+	return nil, unbind
+}
+
+func environment(e *sandbox.Exec) func(string) string {
+	return func(name string) string {
+		v, _ := e.Env(name)
+		return v
+	}
+}
+
+func realPath(name string) string {
+	host, err := rootfs.NewHost("/")
+	if err != nil {
+		return name
+	}
+	real, _, err := rootfs.Resolve(host, name)
+	if err != nil {
+		return name
+	}
+	return real
+}
+
+// interpreter is what the "#!" line of a script names, or "".
+func interpreter(name string) string {
+	host, err := rootfs.NewHost("/")
+	if err != nil {
+		return ""
+	}
+	f, err := host.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	interp, _ := ldso.SplitScript(ldso.ScriptLine(f))
+	return interp
+}
