@@ -58,53 +58,77 @@ func (c credentials) may(capability int) bool { return c.effective>>capability&1
 // restore gives the process the sets of main, as far as they matter after the
 // exec: inside a user namespace the kernel had filled them (set_cred_user_ns in
 // kernel/user_namespace.c). The thread must be the one that calls execve.
-func (c credentials) restore() error {
-	now, err := readThreadCaps()
-	if err != nil {
-		return err
-	}
-	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prCapAmbient, ambientClearAll, 0, 0, 0, 0); errno != 0 {
-		return errno
-	}
-	for i := range uintptr(64) {
-		// EINVAL is no capability of this kernel.
-		if has, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prCapbsetRead, i, 0, 0, 0, 0); errno != 0 || has == 0 || c.bounding>>i&1 != 0 {
-			continue
-		}
-		if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prCapbsetDrop, i, 0, 0, 0, 0); errno != 0 {
-			return errno
-		}
-	}
-	for half := range now.data {
-		now.data[half].inheritable = uint32(c.inheritable >> (32 * half))
-	}
-	if _, _, errno := syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&now.head)), uintptr(unsafe.Pointer(&now.data[0])), 0); errno != 0 {
-		return errno
-	}
-	for i := range uintptr(64) {
-		if c.ambient>>i&1 != 0 {
-			if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prCapAmbient, ambientRaise, i, 0, 0, 0); errno != 0 {
-				return errno
-			}
-		}
-	}
-	for half := range now.data {
-		now.data[half].permitted &= uint32(c.permitted >> (32 * half))
-		now.data[half].effective &= uint32(c.effective >> (32 * half))
-	}
-	if _, _, errno := syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&now.head)), uintptr(unsafe.Pointer(&now.data[0])), 0); errno != 0 {
+func (c *credentials) restore() error {
+	if errno := c.restoreCaps(new(capSets)); errno != 0 {
 		return errno
 	}
 	return nil
 }
 
-func readThreadCaps() (*capSets, error) {
-	c := new(capSets)
-	c.head.version = capVersion3
-	if _, _, errno := syscall.RawSyscall(syscall.SYS_CAPGET, uintptr(unsafe.Pointer(&c.head)), uintptr(unsafe.Pointer(&c.data[0])), 0); errno != 0 {
-		return nil, errno
+// restoreCaps is restore for a child too (see [child.run]); now is its memory.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *credentials) restoreCaps(now *capSets) (errno syscall.Errno) {
+	var has, i uintptr
+	now.head.version = capVersion3
+	if _, _, errno = syscall.RawSyscall(syscall.SYS_CAPGET, uintptr(unsafe.Pointer(&now.head)), uintptr(unsafe.Pointer(&now.data[0])), 0); errno != 0 {
+		return errno
 	}
-	return c, nil
+	if _, _, errno = syscall.RawSyscall6(syscall.SYS_PRCTL, prCapAmbient, ambientClearAll, 0, 0, 0, 0); errno != 0 {
+		return errno
+	}
+	for i = 0; i < 64; i++ {
+		// EINVAL is no capability of this kernel.
+		if has, _, errno = syscall.RawSyscall6(syscall.SYS_PRCTL, prCapbsetRead, i, 0, 0, 0, 0); errno != 0 || has == 0 || c.bounding>>i&1 != 0 {
+			continue
+		}
+		if _, _, errno = syscall.RawSyscall6(syscall.SYS_PRCTL, prCapbsetDrop, i, 0, 0, 0, 0); errno != 0 {
+			return errno
+		}
+	}
+	now.data[0].inheritable, now.data[1].inheritable = uint32(c.inheritable), uint32(c.inheritable>>32)
+	if _, _, errno = syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&now.head)), uintptr(unsafe.Pointer(&now.data[0])), 0); errno != 0 {
+		return errno
+	}
+	for i = 0; i < 64; i++ {
+		if c.ambient>>i&1 == 0 {
+			continue
+		}
+		if _, _, errno = syscall.RawSyscall6(syscall.SYS_PRCTL, prCapAmbient, ambientRaise, i, 0, 0, 0); errno != 0 {
+			return errno
+		}
+	}
+	now.data[0].permitted &= uint32(c.permitted)
+	now.data[1].permitted &= uint32(c.permitted >> 32)
+	now.data[0].effective &= uint32(c.effective)
+	now.data[1].effective &= uint32(c.effective >> 32)
+	_, _, errno = syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&now.head)), uintptr(unsafe.Pointer(&now.data[0])), 0)
+	return errno
+}
+
+// restoreSignals sets what exec keeps: the ignored signals, and the mask. What
+// came meanwhile arrives now, with the effect that it has on a program which
+// has set nothing yet.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *credentials) restoreSignals() {
+	var action struct {
+		handler, flags, restorer uintptr
+		mask                     uint64
+	}
+	for n := uintptr(1); n <= sigCount; n++ {
+		action.handler = 0
+		if c.ignored>>(n-1)&1 != 0 {
+			action.handler = sigIgnore
+		}
+		// EINVAL for SIGKILL and SIGSTOP.
+		syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&action)), 0, sigSetSize, 0, 0)
+	}
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetMask, uintptr(unsafe.Pointer(&c.blocked)), 0, sigSetSize, 0, 0)
 }
 
 // stageCaps are what the stage needs: mounts, chroot(2), and to give up the

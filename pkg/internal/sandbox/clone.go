@@ -21,10 +21,13 @@ type child struct {
 	gate          int     // read one byte here before going on, or -1: the id maps are written then
 	gateWrite     int     // main's end of it, to close
 	socket        int     // becomes inheritable; failures are reported there
+	propagation   uintptr // what the new namespace's mounts become, see mount_namespaces(7)
 	ambient       uint64  // capabilities that must survive the exec, in a process that is not root
 	path          *byte
 	argv, envv    **byte
-	try           *tryMount // do this instead of the exec
+	try           *tryMount   // do this instead of the exec
+	bound         *boundChild // or become the program at once
+	mounter       *mounter    // or mount what main asks for
 
 	caps   capSets
 	failed [7]byte // a frame: 'F', length, step, errno
@@ -35,7 +38,10 @@ type child struct {
 }
 
 func newChild() child {
-	c := child{userNS: -1, mntNS: -1, gate: -1, parent: uintptr(syscall.Getpid()), failed: [7]byte{frameFailed, 2}}
+	c := child{
+		userNS: -1, mntNS: -1, gate: -1, parent: uintptr(syscall.Getpid()), propagation: syscall.MS_REC | syscall.MS_PRIVATE,
+		failed: [7]byte{frameFailed, 2},
+	}
 	copy(c.root[:], "/")
 	copy(c.dot[:], ".")
 	copy(c.nsPath[:], "/proc/self/ns/mnt")
@@ -54,11 +60,17 @@ const (
 	childPropagation
 	childOpen
 	childMount
+	childBind
+	childChdir
+	childRestore
+	childProgram
+	childRoot
 )
 
 // childSteps names them.
 func childStep(i byte) string {
-	names := []string{"setns user", "setns mnt", "prctl PR_SET_PDEATHSIG", "id map", "capset", "exec stage", "mount propagation", "open /dev/fuse", "mount fuse"}
+	names := []string{"setns user", "setns mnt", "prctl PR_SET_PDEATHSIG", "id map", "capset", "exec stage", "mount propagation", "open /dev/fuse", "mount fuse",
+		"mount --bind", "chdir", "restore capabilities", stepExec, "chroot"}
 	if int(i) < len(names) {
 		return names[i]
 	}
@@ -143,9 +155,9 @@ func (c *child) run() {
 		// Before any mount, or that would appear to others too (shared propagation is
 		// systemd's default).
 		step = childPropagation
-		_, _, errno = syscall.RawSyscall6(syscall.SYS_MOUNT, uintptr(unsafe.Pointer(&c.root[0])), uintptr(unsafe.Pointer(&c.root[0])), 0, syscall.MS_REC|syscall.MS_PRIVATE, 0, 0)
+		_, _, errno = syscall.RawSyscall6(syscall.SYS_MOUNT, uintptr(unsafe.Pointer(&c.root[0])), uintptr(unsafe.Pointer(&c.root[0])), 0, c.propagation, 0, 0)
 		if errno == syscall.EINVAL {
-			errno = c.privateInChroot()
+			errno = c.propagationInChroot()
 		}
 		if errno != 0 {
 			goto failed
@@ -153,6 +165,14 @@ func (c *child) run() {
 	}
 	if c.try != nil {
 		goto try
+	}
+	if c.bound != nil {
+		step, errno = c.bound.run(uintptr(c.socket))
+		goto failed
+	}
+	if c.mounter != nil {
+		step, errno = c.mounter.run(uintptr(c.socket))
+		goto failed
 	}
 	if c.ambient != 0 {
 		step = childCaps
@@ -209,14 +229,14 @@ exit:
 	}
 }
 
-// privateInChroot makes mounts private from inside of a chroot, whose root need
-// not be a mount point: setns(2) into the namespace that the process is in leads
+// propagationInChroot does it from inside of a chroot, whose root need not be
+// a mount point: setns(2) into the namespace that the process is in leads
 // to that one's root, and a descriptor back.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func (c *child) privateInChroot() (errno syscall.Errno) {
+func (c *child) propagationInChroot() (errno syscall.Errno) {
 	var root, cwd, ns uintptr
 	if root, _, errno = syscall.RawSyscall6(syscall.SYS_OPENAT, ^uintptr(99), uintptr(unsafe.Pointer(&c.root[0])), oPath|syscall.O_CLOEXEC, 0, 0, 0); errno != 0 {
 		return errno
@@ -230,7 +250,7 @@ func (c *child) privateInChroot() (errno syscall.Errno) {
 	if _, _, errno = syscall.RawSyscall(sysSetns, ns, syscall.CLONE_NEWNS, 0); errno != 0 {
 		return errno
 	}
-	if _, _, errno = syscall.RawSyscall6(syscall.SYS_MOUNT, uintptr(unsafe.Pointer(&c.root[0])), uintptr(unsafe.Pointer(&c.root[0])), 0, syscall.MS_REC|syscall.MS_PRIVATE, 0, 0); errno != 0 {
+	if _, _, errno = syscall.RawSyscall6(syscall.SYS_MOUNT, uintptr(unsafe.Pointer(&c.root[0])), uintptr(unsafe.Pointer(&c.root[0])), 0, c.propagation, 0, 0); errno != 0 {
 		return errno
 	}
 	if _, _, errno = syscall.RawSyscall(syscall.SYS_FCHDIR, root, 0, 0); errno != 0 {

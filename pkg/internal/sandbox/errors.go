@@ -47,12 +47,18 @@ func stepError(step, path string, err error) error {
 	return err
 }
 
-// UnsupportedError says why this machine, or this container, can mount no view.
+// UnsupportedError says why this machine, or this container, can mount no view,
+// or bind no files.
 type UnsupportedError struct {
+	What    string   // what is impossible; "" is a view
 	Reasons []string // one for each way that was tried
 	Hint    string   // what would mend it
 }
 
 func (e *UnsupportedError) Error() string {
-	return "no FUSE view can be mounted here: " + strings.Join(e.Reasons, "; ")
+	what := e.What
+	if what == "" {
+		what = "no FUSE view can be mounted here"
+	}
+	return what + ": " + strings.Join(e.Reasons, "; ")
 }

@@ -20,6 +20,14 @@ func (p *Process) KillView() error {
 		return os.ErrProcessDone // use [View.Kill] with a view that was opened before
 	default:
 	}
+	if ns == nil { // of StartBound without Exec
+		v, err := p.View()
+		if err != nil {
+			return err
+		}
+		defer v.Close()
+		return v.Kill()
+	}
 	return (&View{MountNS: ns}).Kill()
 }
 

@@ -26,6 +26,8 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case "test-main":
 			os.Exit(runMain(os.Args[2:]))
+		case "test-bound":
+			os.Exit(runBound(os.Args[2:]))
 		case "test-server":
 			if err := serve(); err != nil {
 				fmt.Fprintln(os.Stderr, "server:", err)

@@ -45,14 +45,20 @@ func (p *Process) View() (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := "/proc/" + strconv.Itoa(p.pid)
-	fd, err := syscall.Open(dir+"/root", oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
-	if err != nil {
+	if v.Root, err = openRoot(p.pid); err != nil {
 		v.Close()
-		return nil, &os.PathError{Op: "open", Path: dir + "/root", Err: err}
+		return nil, err
 	}
-	v.Root = os.NewFile(uintptr(fd), dir+"/root")
 	return &v, nil
+}
+
+func openRoot(pid int) (*os.File, error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/root"
+	fd, err := syscall.Open(path, oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // openNamespaces opens those of pid; UserNS is nil where it is ours.
@@ -94,6 +100,10 @@ func (p *Process) watch() {
 		}
 		p.err = err
 		p.reap()
+		if p.watcher != nil {
+			// Before Wait returns: main may end then.
+			p.watcher.end()
+		}
 		p.closeView()
 		close(p.ended)
 		p.signal.stop() // which takes milliseconds, and nobody waits for it

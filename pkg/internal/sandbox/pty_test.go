@@ -137,7 +137,7 @@ sys.exit(41)
 func TestTerminalSignalsArriveOnce(t *testing.T) {
 	sandboxtest.Require(t, "python3")
 	exe := self(t)
-	for _, c := range callers(t) {
+	for _, c := range everyCaller(t) {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := c.in(exe, nil, "python3", "-c", counts)
 			p := startOn(t, cmd)
@@ -179,11 +179,11 @@ func TestJobControl(t *testing.T) {
 	if err := os.WriteFile(script, []byte(counts), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range callers(t) {
+	for _, c := range everyCaller(t) {
 		t.Run(c.name, func(t *testing.T) {
 			p := startOn(t, c.as(exec.Command("/bin/bash", "--norc", "--noprofile", "-i")))
 			p.expect("prompt> ")
-			p.write(exe + " test-main -way " + string(c.way) + " -- python3 " + script + "\n")
+			p.write(exe + " " + strings.Join(c.flags(), " ") + " -- python3 " + script + "\n")
 			p.expect("ready>")
 			for range 5 {
 				p.write("\x1a")
@@ -211,7 +211,7 @@ func TestJobControl(t *testing.T) {
 func TestInteractiveShell(t *testing.T) {
 	sandboxtest.Require(t, "bash")
 	exe := self(t)
-	for _, c := range callers(t) {
+	for _, c := range everyCaller(t) {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := c.in(exe, nil, "bash", "--norc", "--noprofile", "-i")
 			p := startOn(t, cmd)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,7 @@ type caller struct {
 	name string
 	way  sandbox.Way
 	uid  uint32
+	mode []string // of this binary, with its flags
 }
 
 // containerCaps are podman's defaults.
@@ -31,11 +33,30 @@ const containerCaps = "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+net_bind
 func callers(t *testing.T) []caller {
 	t.Helper()
 	sandboxtest.RequireRoot(t)
-	list := []caller{{"root", sandbox.Root, 0}, {"user", sandbox.UserNS, nobody}, {"container", sandbox.UserNS, 0}}
+	view := []string{"test-main"}
+	list := []caller{{"root", sandbox.Root, 0, view}, {"user", sandbox.UserNS, nobody, view}, {"container", sandbox.UserNS, 0, view}}
 	if _, err := exec.LookPath("fusermount3"); err == nil {
-		list = append(list, caller{"fusermount", sandbox.Fusermount, nobody})
+		list = append(list, caller{"fusermount", sandbox.Fusermount, nobody, view})
 	}
 	return list
+}
+
+// boundCallers have no view, but files bound; flags are test-bound's.
+func boundCallers(t *testing.T, flags ...string) []caller {
+	t.Helper()
+	var list []caller
+	for _, c := range callers(t)[:3] {
+		c.name += " " + strings.Join(append([]string{"bound"}, flags...), " ")
+		c.mode = append([]string{"test-bound"}, flags...)
+		list = append(list, c)
+	}
+	return list
+}
+
+// everyCaller is for what must be as alone in each way.
+func everyCaller(t *testing.T) []caller {
+	t.Helper()
+	return append(append(callers(t), boundCallers(t)...), boundCallers(t, "-watch")...)
 }
 
 // self is the test binary where a user can execute it.
@@ -77,10 +98,11 @@ func openDir(t *testing.T) string {
 
 // in is the command that runs the program in a view; flags are test-main's.
 func (c caller) in(exe string, flags []string, program ...string) *exec.Cmd {
-	args := append([]string{"test-main", "-way", string(c.way)}, flags...)
-	cmd := exec.Command(exe, append(append(args, "--"), program...)...)
+	cmd := exec.Command(exe, append(append(append(c.flags(), flags...), "--"), program...)...)
 	return c.as(cmd)
 }
+
+func (c caller) flags() []string { return append(slices.Clone(c.mode), "-way", string(c.way)) }
 
 func (c caller) as(cmd *exec.Cmd) *exec.Cmd {
 	cmd.Dir = "/"
@@ -131,7 +153,7 @@ func TestExitStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, c := range callers(t) {
+	for _, c := range everyCaller(t) {
 		for _, w := range []struct {
 			argv   []string
 			status int

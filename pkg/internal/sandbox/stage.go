@@ -6,20 +6,19 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
-	"unsafe"
 )
 
 // stageName is argv[0] of a stage. Its one argument is the number of the
 // descriptor that leads to main.
 const stageName = "compat: stage"
 
-// Stage is the whole life of the process if it is a stage, and nothing if it
-// is not. It is to be called before anything that takes time is initialized.
+// Stage is the whole life of the process if it is a stage, or a keeper, and
+// nothing if it is not. It is to be called before anything that takes time is initialized.
 //
 // A stage is known by its argv[0], and by a socket under the number that is its
 // argument; who starts one by hand gets exit status 125.
 func Stage() {
-	if len(os.Args) != 2 || os.Args[0] != stageName {
+	if len(os.Args) != 2 || os.Args[0] != stageName && os.Args[0] != keeperName {
 		return
 	}
 	// The capabilities, the signal mask and the exec are this thread's.
@@ -27,6 +26,9 @@ func Stage() {
 	fd, err := strconv.Atoi(os.Args[1])
 	if err != nil || fd < 3 {
 		os.Exit(125)
+	}
+	if os.Args[0] == keeperName {
+		keep(fd)
 	}
 	syscall.CloseOnExec(fd)
 	s := &stage{main: fd, server: -1, fuse: -1, old: -1}
@@ -142,7 +144,7 @@ func (s *stage) exec() error {
 	if err := s.send(frameExec, nil); err != nil {
 		return err
 	}
-	s.restoreSignals()
+	s.creds.restoreSignals()
 	err := execve(s.path, s.argv, s.env)
 	return stepError(stepExec, s.path, err)
 }
@@ -155,25 +157,6 @@ func execve(path string, argv, env []string) error {
 		err = syscall.Exec("/bin/sh", append([]string{"/bin/sh", path}, argv[1:]...), env)
 	}
 	return err
-}
-
-// restoreSignals sets what exec keeps: the ignored signals, and the mask. What
-// came meanwhile arrives now, with the effect that it has on a program which
-// has set nothing yet.
-func (s *stage) restoreSignals() {
-	for n := uintptr(1); n <= sigCount; n++ {
-		var action struct {
-			handler, flags, restorer uintptr
-			mask                     uint64
-		}
-		if s.creds.ignored>>(n-1)&1 != 0 {
-			action.handler = sigIgnore
-		}
-		// EINVAL for SIGKILL and SIGSTOP.
-		syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&action)), 0, sigSetSize, 0, 0)
-	}
-	mask := s.creds.blocked
-	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetMask, uintptr(unsafe.Pointer(&mask)), 0, sigSetSize, 0, 0)
 }
 
 func (s *stage) send(kind byte, payload []byte) error {

@@ -19,6 +19,9 @@ type Process struct {
 	signal *forwarder
 	frames []byte
 
+	watcher   *watcher // of StartBound with Exec, where that is possible
+	unwatched error
+
 	mu     sync.Mutex
 	reaped bool
 	ended  chan struct{}
@@ -33,12 +36,37 @@ func Start(cfg Config) (*Process, error) {
 	if len(cfg.Argv) == 0 || cfg.Path == "" || (cfg.Server == nil) == (cfg.Join == nil) {
 		return nil, errors.New("sandbox: no program, or no server")
 	}
-	creds, err := readCredentials()
-	if err != nil {
+	s := &viewStarter{Config: cfg}
+	return s.begin(cfg.Way, syscall.SOCK_STREAM, s)
+}
+
+// starter is the state of a start, on the thread that is the child's parent.
+type starter struct {
+	steps
+	way    Way
+	socket int // the type of the one to the child
+	creds  credentials
+	p      *Process
+	child  child
+	maps   idMaps
+}
+
+// steps are what a way to start has of its own.
+type steps interface {
+	prepare() error         // decides what the child is to do
+	arm(theirs int) error   // gives it the rest, with its end of the socket
+	talk() error            // hears how it goes, until the program runs
+	finish(err error) error // after all, with the start's own error
+}
+
+func (s *starter) begin(way Way, socket int, steps steps) (*Process, error) {
+	s.steps, s.way, s.socket = steps, way, socket
+	var err error
+	if s.creds, err = readCredentials(); err != nil {
 		return nil, err
 	}
-	creds.ignored = ignoredSignals(creds.ignored)
-	s := &starter{Config: cfg, creds: creds, p: &Process{ended: make(chan struct{}), socket: -1}}
+	s.creds.ignored = ignoredSignals(s.creds.ignored)
+	s.p = &Process{ended: make(chan struct{}), socket: -1}
 	started := make(chan error)
 	go s.run(started)
 	if err := <-started; err != nil {
@@ -47,12 +75,10 @@ func Start(cfg Config) (*Process, error) {
 	return s.p, nil
 }
 
-// starter is Start's state, on the thread that is the stage's parent.
-type starter struct {
+// viewStarter is Start's.
+type viewStarter struct {
+	starter
 	Config
-	creds credentials
-	p     *Process
-	child child
 	task  task
 	files []int // for the stage, beside the task
 	mount *fusermounted
@@ -65,7 +91,7 @@ func (s *starter) run(started chan<- error) {
 	defer runtime.UnlockOSThread()
 	s.p.signal = newForwarder(s.p, s.creds)
 	go s.p.signal.listen()
-	if s.Way == Fusermount {
+	if s.way == Fusermount {
 		// A signal must not end main while there is a mount to remove.
 		<-s.p.signal.ready
 	}
@@ -87,13 +113,8 @@ func (s *starter) start() (err error) {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	defer func() {
-		// Also where all went well, unless the stage had it taken away already.
-		if s.mount != nil {
-			err = errors.Join(err, s.mount.remove())
-		}
-	}()
-	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	defer func() { err = s.finish(err) }()
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, s.socket|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return stepError("socketpair", "", err)
 	}
@@ -120,7 +141,7 @@ func (s *starter) start() (err error) {
 	if gate[0] >= 0 {
 		syscall.Close(gate[0])
 		if err == nil {
-			if err = s.task.maps.write(s.p.pid); err == nil {
+			if err = s.maps.write(s.p.pid); err == nil {
 				_, err = syscall.Write(gate[1], []byte{0})
 			}
 		}
@@ -140,8 +161,16 @@ func (s *starter) start() (err error) {
 	return err
 }
 
+func (s *viewStarter) finish(err error) error {
+	// Also where all went well, unless the stage had it taken away already.
+	if s.mount != nil {
+		return errors.Join(err, s.mount.remove())
+	}
+	return err
+}
+
 // prepare decides what the stage is to do.
-func (s *starter) prepare() error {
+func (s *viewStarter) prepare() error {
 	s.task = task{
 		argv: s.Argv, env: s.Env, path: s.Path, dir: s.Dir, way: s.Way, watch: s.Watch, bind: s.Bind, readOnly: s.ReadOnly,
 		join: s.Join != nil, uid: uint32(os.Geteuid()), gid: uint32(os.Getegid()), creds: s.creds,
@@ -174,9 +203,10 @@ func (s *starter) prepare() error {
 	}
 	s.child.flags |= syscall.CLONE_NEWUSER
 	var err error
-	if s.task.maps, err = newIDMaps(s.creds); err != nil {
+	if s.maps, err = newIDMaps(s.creds); err != nil {
 		return err
 	}
+	s.task.maps = s.maps
 	if s.Way == Fusermount {
 		// The helper allows allow_other only where /etc/fuse.conf does.
 		s.task.allowOther = false
@@ -190,6 +220,18 @@ func (s *starter) prepare() error {
 }
 
 func (s *starter) clone(theirs int, gate [2]int) error {
+	c := &s.child
+	c.socket, c.gate, c.gateWrite = theirs, gate[0], gate[1]
+	err := s.arm(theirs)
+	if err == nil {
+		s.p.pid, err = c.clone()
+		err = stepError("clone", "", err)
+	}
+	runtime.KeepAlive(s.steps)
+	return err
+}
+
+func (s *viewStarter) arm(theirs int) error {
 	path, err := syscall.BytePtrFromString("/proc/self/exe")
 	if err != nil {
 		return err
@@ -204,17 +246,12 @@ func (s *starter) clone(theirs int, gate [2]int) error {
 	if err != nil {
 		return err
 	}
-	c := &s.child
-	c.path, c.argv, c.envv = path, &argv[0], &env[0]
-	c.socket, c.gate, c.gateWrite = theirs, gate[0], gate[1]
-	s.p.pid, err = c.clone()
-	runtime.KeepAlive(argv)
-	runtime.KeepAlive(env)
-	return stepError("clone", "", err)
+	s.child.path, s.child.argv, s.child.envv = path, &argv[0], &env[0]
+	return nil
 }
 
 // talk gives the stage its task and hears how it goes.
-func (s *starter) talk() error {
+func (s *viewStarter) talk() error {
 	var err error
 	if s.p.view, err = openNamespaces(s.p.pid); err != nil {
 		return stepError("open namespaces", "", err)

@@ -42,3 +42,22 @@ const (
 	waitExited      = 4 // WEXITED
 	ioctlGetpgrp    = 0x540f
 )
+
+// Of seccomp listeners: include/uapi/linux/seccomp.h, seccomp_unotify(2).
+const (
+	seccompSetModeFilter     = 1
+	seccompGetActionAvail    = 2
+	seccompSpecAllow         = 1 << 2
+	seccompNewListener       = 1 << 3
+	seccompWaitKillable      = 1 << 5 // Linux 5.19
+	seccompRetAllow          = 0x7fff0000
+	seccompRetUserNotif      = 0x7fc00000
+	seccompContinue          = 1
+	ioctlNotifRecv           = 0xc0502100
+	ioctlNotifSend           = 0xc0182101
+	ioctlNotifIDValid        = 0x40082102
+	ioctlNotifSetFlags       = 0x40082104 // Linux 6.6
+	seccompSyncWakeUp        = 1
+	sysCloseRange            = 436 // Linux 5.9
+	pollIn, pollErr, pollHup = 1, 8, 16
+)
