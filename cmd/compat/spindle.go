@@ -10,6 +10,6 @@ func newSpindle() *cobra.Command {
 	l := &launcher{}
 	l.cmd = newLocal(local.Spindle(l, l))
 	l.add()
-	l.cmd.AddCommand(newSpindlePlan(), newSpindleCompare())
+	l.cmd.AddCommand(newSpindlePlan(), newSpindlePack(), newSpindleCache(), newSpindleCompare())
 	return l.cmd
 }

@@ -250,7 +250,7 @@ func (c *cache) image(s *start, p *prepared) error {
 	name := hex.EncodeToString(h.Sum(nil)[:20])
 	change := elfpatch.Change{Needed: s.needed}
 	if len(s.rules) > 0 {
-		module, err := elfpatch.AuditModule(s.program.ELF.Machine, s.rules)
+		module, err := elfpatch.AuditModule(s.program.ELF.Machine, s.program.ELF.Class, s.program.ELF.Data, s.rules)
 		if err == nil {
 			change.Audit = c.imagePath(name + ".so")
 			if err := artifact.WriteFile(change.Audit, module, 0o500, false); err != nil {
@@ -309,7 +309,7 @@ func writeImage(program string, facts *elfx.File, change elfpatch.Change, name s
 			os.Remove(temp)
 		}
 	}()
-	if err := img.WriteTo(dst, src); err != nil {
+	if err := img.Write(dst, src); err != nil {
 		return fmt.Errorf("writing the image of %s: %w", program, err)
 	}
 	if err := dst.Chmod(info.Mode().Perm() | 0o500); err != nil {
@@ -329,4 +329,63 @@ func (c *cache) noexec() bool {
 	var st syscall.Statfs_t
 	const stNoexec = 8 // ST_NOEXEC of statvfs(3), which the kernel puts into f_flags
 	return syscall.Statfs(c.dir, &st) == nil && st.Flags&stNoexec != 0
+}
+
+// KeptPlans is how many plans the cache has.
+func KeptPlans() int {
+	dir, err := CacheDir()
+	if err != nil {
+		return 0
+	}
+	return len((&cache{dir}).names("plans"))
+}
+
+func (c *cache) names(sub string) []string {
+	entries, err := os.ReadDir(path.Join(c.dir, sub))
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".lock") {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
+
+// oldPlan is how long a plan stays that has not been made anew.
+const oldPlan = 24 * time.Hour
+
+// PrunePlans removes plans that are old, or all, and the images that no plan
+// names. Launches that use them go on: they are mounted.
+func PrunePlans(all bool) (removed int, err error) {
+	c, err := openCache()
+	if err != nil {
+		return 0, err
+	}
+	named := map[string]bool{}
+	for _, key := range c.names("plans") {
+		info, err := os.Stat(c.plan(key))
+		if err != nil {
+			continue
+		}
+		b, _ := os.ReadFile(c.plan(key))
+		if p := decodePrepared(b); p != nil && !all && time.Since(info.ModTime()) < oldPlan {
+			named[p.image] = true
+			continue
+		}
+		if err := os.Remove(c.plan(key)); err == nil {
+			removed++
+		}
+		os.Remove(c.plan(key) + ".lock")
+	}
+	for _, name := range c.names("images") {
+		info, err := os.Stat(c.imagePath(name))
+		// A launch that is just making one has no plan of it yet.
+		if err == nil && !named[strings.TrimSuffix(name, ".so")] && (all || time.Since(info.ModTime()) > oldPlan) {
+			os.Remove(c.imagePath(name))
+		}
+	}
+	return removed, nil
 }

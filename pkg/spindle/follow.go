@@ -15,7 +15,7 @@ func (l *launch) child(e *sandbox.Exec) (bind []sandbox.File, unbind []string) {
 	if bind, unbind = l.guard(e); unbind != nil {
 		return bind, unbind
 	}
-	if _, ok := l.bound[realPath(e.Path)]; ok || ofEnvironment(environment(e)) != "" {
+	if _, ok := l.bound[realPath(e.Path)]; ok || OfEnvironment(environment(e)) != "" {
 		return nil, nil
 	}
 	p := l.known[e.Path]
@@ -44,7 +44,7 @@ func (l *launch) child(e *sandbox.Exec) (bind []sandbox.File, unbind []string) {
 // with has its loader search otherwise: the image is unmounted, and for good,
 // since nobody says when the file of an exec has been opened.
 func (l *launch) guard(e *sandbox.Exec) (bind []sandbox.File, unbind []string) {
-	if len(l.bound) == 0 || ofEnvironment(environment(e)) == "" {
+	if len(l.bound) == 0 || OfEnvironment(environment(e)) == "" {
 		return nil, nil
 	}
 	for name := e.Path; name != ""; name = interpreter(name) {

@@ -121,7 +121,7 @@ func (l *launch) run() (int, error) {
 // plan gives what to mount for the program, or why nothing is; quiet: that is
 // nothing to tell anybody.
 func (l *launch) plan(file string) (files []sandbox.File, reason string, quiet bool) {
-	if reason := ofEnvironment(func(name string) string { return getenv(l.Env, name) }); reason != "" {
+	if reason := OfEnvironment(func(name string) string { return getenv(l.Env, name) }); reason != "" {
 		return nil, reason, false
 	}
 	var err error
@@ -198,9 +198,9 @@ func (l *launch) unstarted(err error) error {
 	return err
 }
 
-// ofEnvironment gives the variable under which a loader searches otherwise than
+// OfEnvironment gives the variable under which a loader searches otherwise than
 // a plan says, and "" where there is none (ld.so(8)).
-func ofEnvironment(env func(name string) string) string {
+func OfEnvironment(env func(name string) string) string {
 	for _, name := range []string{"LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "LD_TRACE_LOADED_OBJECTS", "LD_ORIGIN_PATH", "LD_HWCAP_MASK"} {
 		if env(name) != "" {
 			return name + " is set"

@@ -14,7 +14,6 @@ func Become(path string, argv, env []string) error {
 	creds.ignored = ignoredSignals(creds.ignored)
 	runtime.LockOSThread() // the mask is this thread's
 	defer runtime.UnlockOSThread()
-	s := stage{task: task{creds: creds}}
-	s.restoreSignals()
+	creds.restoreSignals()
 	return stepError(stepExec, path, execve(path, argv, env))
 }

@@ -1,0 +1,41 @@
+package spindle
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/compspec/compat/pkg/internal/loadertest"
+)
+
+// Each case of the loader's rules ends under a launch as it ends without: the
+// same library was bound, or the same message is printed.
+func TestCasesAsPlain(t *testing.T) {
+	t.Setenv("COMPAT_CACHE", t.TempDir()+"/cache")
+	views := map[string]int{}
+	for _, c := range loadertest.Build(t).All() {
+		env := []string{"LC_ALL=C", "PATH=/usr/bin:/bin"}
+		for _, k := range slices.Sorted(maps.Keys(c.Env)) {
+			env = append(env, k+"="+c.Env[k])
+		}
+		cache := "COMPAT_CACHE=" + t.TempDir() + "/cache"
+		want := plain(t, c.Dir, env, c.Program)
+		if want.status == noExec {
+			continue
+		}
+		for i := range 2 { // the second time by the plan that was kept
+			got := launchOf(t, c.Dir, append(env, cache), Bind, i == 0, c.Program)
+			if got.status != want.status || got.stdout != want.stdout || got.stderr != want.stderr {
+				t.Errorf("%s: launched: status %d, %q %q (%s); plainly %d, %q %q",
+					c.Name, got.status, got.stdout, got.stderr, got.said, want.status, want.stdout, want.stderr)
+			}
+			views[got.said]++
+		}
+	}
+	for said, n := range views {
+		t.Logf("%3d %s", n, said)
+	}
+	if views["view: bind\n"] < 40 {
+		t.Errorf("only %d launches were by an image", views["view: bind\n"])
+	}
+}
