@@ -57,33 +57,61 @@ func FuzzRewrite(f *testing.F) {
 		f.Add(b, "/store/a.so", "/store/b.so", "/audit.so")
 	}
 	f.Fuzz(func(t *testing.T, b []byte, one, two, audit string) {
-		r, size := bytes.NewReader(b), int64(len(b))
-		facts, err := elfx.Read(r, size)
-		if err != nil {
-			return
-		}
-		c := Change{Needed: []string{one, two}, Audit: audit}
-		im, err := Rewrite(r, size, facts, c)
-		if err != nil {
-			if im != nil || !errors.As(err, new(*Unfit)) {
-				t.Fatalf("image %v with error %v", im, err)
-			}
-			return
-		}
-		if im.Size <= size || im.Size > maxImage {
-			t.Fatalf("size %d, from %d", im.Size, size)
-		}
-		at := int64(0)
-		for _, e := range im.Edits {
-			if e.Offset < at || e.Offset+int64(len(e.Data)) > im.Size {
-				t.Fatalf("an edit of %d bytes at %d", len(e.Data), e.Offset)
-			}
-			at = e.Offset + int64(len(e.Data))
-		}
-		got, err := elfx.Read(im.Over(r), im.Size)
-		if err != nil {
-			t.Fatal(err)
-		}
-		checkFacts(t, facts, got, c)
+		checkRewrite(t, b, Change{Needed: []string{one, two}, Audit: audit})
 	})
+}
+
+// TestDamaged sets each byte of small programs to its extremes, and cuts them
+// off: the absurd files that fuzzing takes long to find.
+func TestDamaged(t *testing.T) {
+	c := Change{Needed: []string{"/store/a.so", "/store/b.so"}, Audit: "/audit.so"}
+	images := 0
+	for _, s := range smalls() {
+		b := s.build()
+		for i := range b {
+			checkRewrite(t, b[:i], c)
+			was := b[i]
+			for _, v := range []byte{0, 1, was + 1, was - 1, 0x7f, 0xff} {
+				b[i] = v
+				if checkRewrite(t, b, c) {
+					images++
+				}
+			}
+			b[i] = was
+		}
+	}
+	t.Logf("%d images", images)
+}
+
+// checkRewrite reports whether there is an image.
+func checkRewrite(t *testing.T, b []byte, c Change) bool {
+	t.Helper()
+	r, size := bytes.NewReader(b), int64(len(b))
+	facts, err := elfx.Read(r, size)
+	if err != nil {
+		return false
+	}
+	im, err := Rewrite(r, size, facts, c)
+	if err != nil {
+		if im != nil || !errors.As(err, new(*Unfit)) {
+			t.Fatalf("image %v with error %v", im, err)
+		}
+		return false
+	}
+	if im.Size <= size || im.Size > maxImage {
+		t.Fatalf("size %d, from %d", im.Size, size)
+	}
+	at := int64(0)
+	for _, e := range im.Edits {
+		if e.Offset < at || e.Offset+int64(len(e.Data)) > im.Size {
+			t.Fatalf("an edit of %d bytes at %d", len(e.Data), e.Offset)
+		}
+		at = e.Offset + int64(len(e.Data))
+	}
+	got, err := elfx.Read(im.Over(r), im.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkFacts(t, facts, got, c)
+	return true
 }

@@ -156,6 +156,9 @@ func TestRewriteAllKinds(t *testing.T) {
 			if end := f.Loads[0].VAddr + f.Loads[0].MemSize; last.VAddr/page <= (end-1)/page || last.VAddr%page != last.Offset%page || last.Flags&elf.PF_W == 0 {
 				t.Errorf("segment %+v", last)
 			}
+			if first := g.Loads[0]; g.PhNum > f.PhNum && last.VAddr-last.Offset != first.VAddr-first.Offset {
+				t.Errorf("Linux before 5.18 would not find the headers in %+v", last)
+			}
 			if lost := f.BuildID != nil && g.BuildID == nil; lost != strings.HasSuffix(name, "/note") && f.BuildID != nil {
 				t.Errorf("the build ID is lost: %v", lost)
 			}
