@@ -20,8 +20,17 @@ const (
 // Rule is one answer of an auditing module.
 type Rule struct {
 	By   string // l_name of the link map that asks; the program's is ""
-	Name string // as asked for
+	Name string // as asked for, without a slash
 	Path string // where that is
+	// Mapped: the object of Path is mapped by then, and Name is not its SONAME. A
+	// loader that is led to it at once notes the answer as one more name of the
+	// object, not the name that was asked for (glibc, elf/dl-load.c,
+	// _dl_map_object_from_fd, before add_name_to_object). The next object that asks
+	// would then search, and a version that is wanted from a file of that name abort
+	// (elf/dl-version.c, "needed != NULL"). So the loader is left to search, and the
+	// first candidate that it would open is answered: then it notes Name.
+	// An object that is not mapped would get the candidate's path as its l_name.
+	Mapped bool
 }
 
 // AuditModule is a shared object for the auditing interface of the loader of
@@ -78,10 +87,14 @@ func ruleTable(rules []Rule) ([]byte, error) {
 		t = append(append(t, s...), 0)
 		return o
 	}
-	seen := make(map[[2]string]bool, len(rules))
+	type question struct {
+		name, by string
+		mapped   bool
+	}
+	seen := make(map[question]bool, len(rules))
 	total := 0
 	for _, r := range rules {
-		if strings.Contains(r.Name+r.By, "\x00") || r.Name == "" {
+		if strings.Contains(r.Name+r.By, "\x00") || strings.Contains(r.Name, "/") || r.Name == "" {
 			return nil, unfit("the name %q cannot be asked for by %q", r.Name, r.By)
 		}
 		if err := checkPath(r.Path); err != nil {
@@ -90,11 +103,12 @@ func ruleTable(rules []Rule) ([]byte, error) {
 		if total += len(r.Name) + len(r.By) + len(r.Path) + 3; total > maxRuleBytes {
 			return nil, unfit("the rules are longer than %d bytes", maxRuleBytes)
 		}
-		if seen[[2]string{r.Name, r.By}] {
+		q := question{r.Name, r.By, r.Mapped}
+		if seen[q] {
 			continue
 		}
-		seen[[2]string{r.Name, r.By}] = true
-		h := ruleHash(r.Name, r.By)
+		seen[q] = true
+		h := r.hash()
 		i := int(h) & (slots - 1)
 		for le.Uint32(t[16+16*i+12:]) != 0 {
 			i = (i + 1) & (slots - 1)
@@ -107,10 +121,14 @@ func ruleTable(rules []Rule) ([]byte, error) {
 	return t, nil
 }
 
-// ruleHash is over both strings with their NULs, as the machine code reads them.
-func ruleHash(name, by string) uint32 {
+// hash is over name and asker with their NULs, as the machine code reads them. 33
+// is odd: the two seeds never give one hash for the same strings.
+func (r Rule) hash() uint32 {
 	h := uint32(5381)
-	for _, s := range []string{name, by} {
+	if r.Mapped {
+		h++
+	}
+	for _, s := range []string{r.Name, r.By} {
 		for i := range len(s) {
 			h = h*33 + uint32(s[i])
 		}

@@ -32,17 +32,26 @@ func aarch64Audit() *assembly {
 			{text: "ret", code: w(0xd65f03c0)},
 
 			{label: auditSearch, text: "bti c", code: w(0xd503245f)},
-			{text: "cmp w2, #1", code: w(0x7100045f)}, // LA_SER_ORIG
-			{text: "b.ne done", code: w(0x54000001), to: "done"},
 			{text: "ldr x1, [x1]", code: w(0xf9400021)}, // the link map
 			{text: "cbz x1, done", code: w(0xb4000001), to: "done"},
 			{text: "ldr x1, [x1, #8]", code: w(0xf9400421)}, // its l_name
 			{text: "cbz x1, done", code: w(0xb4000001), to: "done"},
-
-			// w3 = ruleHash(x0, x1)
 			{text: "mov w3, #5381", code: w(0x5282a0a3)},
-			{text: "mov w4, #33", code: w(0x52800424)},
+			{text: "mov x15, x0", code: w(0xaa0003ef)}, // the name to look up
+			{text: "cmp w2, #1", code: w(0x7100045f)},  // LA_SER_ORIG
+			{text: "b.eq asked", code: w(0x54000000), to: "asked"},
+
+			// A candidate: x15 = its last component
+			{text: "add w3, w3, #1", code: w(0x11000463)},
 			{text: "mov x5, x0", code: w(0xaa0003e5)},
+			{label: "last", text: "ldrb w6, [x5], #1", code: w(0x384014a6)},
+			{text: "cmp w6, #47", code: w(0x7100bcdf)},
+			{text: "csel x15, x5, x15, eq", code: w(0x9a8f00af)},
+			{text: "cbnz w6, last", code: w(0x35000006), to: "last"},
+
+			// w3 = ruleHash(w3, x15, x1)
+			{label: "asked", text: "mov w4, #33", code: w(0x52800424)},
+			{text: "mov x5, x15", code: w(0xaa0f03e5)},
 			{label: "name", text: "ldrb w6, [x5], #1", code: w(0x384014a6)},
 			{text: "madd w3, w3, w4, w6", code: w(0x1b041863)},
 			{text: "cbnz w6, name", code: w(0x35000006), to: "name"},
@@ -66,7 +75,7 @@ func aarch64Audit() *assembly {
 			{text: "b.ne probe", code: w(0x54000001), to: "probe"},
 
 			// Is it for this name?
-			{text: "mov x5, x0", code: w(0xaa0003e5)},
+			{text: "mov x5, x15", code: w(0xaa0f03e5)},
 			{text: "add x12, x7, x12", code: w(0x8b0c00ec)},
 			{label: "same1", text: "ldrb w6, [x5], #1", code: w(0x384014a6)},
 			{text: "ldrb w11, [x12], #1", code: w(0x3840158b)},

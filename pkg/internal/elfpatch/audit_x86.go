@@ -7,7 +7,7 @@ import "encoding/binary"
 //	unsigned la_version(unsigned version)                             edi
 //	char *la_objsearch(const char *name, uintptr_t *cookie, unsigned) rdi, rsi, edx
 //
-// Only registers that a function may change are used, and no stack.
+// Only registers that a function may change are used, and the red zone.
 func x86Audit() *assembly {
 	b := func(code ...byte) []byte { return code }
 	return &assembly{
@@ -25,18 +25,29 @@ func x86Audit() *assembly {
 			{text: "ret", code: b(0xc3)},
 
 			{label: auditSearch, text: "endbr64", code: b(0xf3, 0x0f, 0x1e, 0xfa)},
-			{text: "movq %rdi, %rax", code: b(0x48, 0x89, 0xf8)}, // the name, unless a rule is found
-			{text: "cmpl $1, %edx", code: b(0x83, 0xfa, 0x01)},   // LA_SER_ORIG
-			{text: "jne done", code: b(0x0f, 0x85, 0x00, 0x00, 0x00, 0x00), to: "done"},
-			{text: "movq (%rsi), %rsi", code: b(0x48, 0x8b, 0x36)}, // the link map
+			{text: "movq %rdi, -8(%rsp)", code: b(0x48, 0x89, 0x7c, 0x24, 0xf8)}, // the answer, unless a rule is found
+			{text: "movq (%rsi), %rsi", code: b(0x48, 0x8b, 0x36)},               // the link map
 			{text: "testq %rsi, %rsi", code: b(0x48, 0x85, 0xf6)},
 			{text: "je done", code: b(0x0f, 0x84, 0x00, 0x00, 0x00, 0x00), to: "done"},
 			{text: "movq 8(%rsi), %rsi", code: b(0x48, 0x8b, 0x76, 0x08)}, // its l_name
 			{text: "testq %rsi, %rsi", code: b(0x48, 0x85, 0xf6)},
 			{text: "je done", code: b(0x0f, 0x84, 0x00, 0x00, 0x00, 0x00), to: "done"},
-
-			// ecx = ruleHash(rdi, rsi)
 			{text: "movl $5381, %ecx", code: b(0xb9, 0x05, 0x15, 0x00, 0x00)},
+			{text: "cmpl $1, %edx", code: b(0x83, 0xfa, 0x01)}, // LA_SER_ORIG
+			{text: "je asked", code: b(0x74, 0x00), to: "asked"},
+
+			// A candidate: rdi = its last component
+			{text: "incl %ecx", code: b(0xff, 0xc1)},
+			{text: "movq %rdi, %r8", code: b(0x49, 0x89, 0xf8)},
+			{label: "last", text: "movzbl (%r8), %edx", code: b(0x41, 0x0f, 0xb6, 0x10)},
+			{text: "incq %r8", code: b(0x49, 0xff, 0xc0)},
+			{text: "cmpl $47, %edx", code: b(0x83, 0xfa, 0x2f)},
+			{text: "cmoveq %r8, %rdi", code: b(0x49, 0x0f, 0x44, 0xf8)},
+			{text: "testl %edx, %edx", code: b(0x85, 0xd2)},
+			{text: "jne last", code: b(0x75, 0x00), to: "last"},
+
+			// ecx = ruleHash(ecx, rdi, rsi)
+			{label: "asked", text: "movq %rdi, %rax", code: b(0x48, 0x89, 0xf8)}, // the name to look up
 			{label: "name", text: "movzbl (%rdi), %edx", code: b(0x0f, 0xb6, 0x17)},
 			{text: "imull $33, %ecx, %ecx", code: b(0x6b, 0xc9, 0x21)},
 			{text: "addl %edx, %ecx", code: b(0x01, 0xd1)},
@@ -90,7 +101,9 @@ func x86Audit() *assembly {
 
 			{text: "movl 12(%r9), %eax", code: b(0x41, 0x8b, 0x41, 0x0c)},
 			{text: "addq %r8, %rax", code: b(0x4c, 0x01, 0xc0)},
-			{label: "done", text: "ret", code: b(0xc3)},
+			{text: "ret", code: b(0xc3)},
+			{label: "done", text: "movq -8(%rsp), %rax", code: b(0x48, 0x8b, 0x44, 0x24, 0xf8)},
+			{text: "ret", code: b(0xc3)},
 		},
 	}
 }

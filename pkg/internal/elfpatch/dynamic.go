@@ -3,7 +3,6 @@ package elfpatch
 import (
 	"bytes"
 	"debug/elf"
-	"math"
 )
 
 const dtAudit elf.DynTag = 0x6ffffefc
@@ -19,7 +18,6 @@ type dynamic struct {
 	entries []entry
 	strtab  uint64 // address
 	strs    []byte
-	max     uint64 // the largest offset that a word holds
 }
 
 func (p *program) readDynamic() (*dynamic, error) {
@@ -32,7 +30,7 @@ func (p *program) readDynamic() (*dynamic, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dynamic{max: math.MaxUint32}
+	d := &dynamic{}
 	var strsz uint64
 	var hasTab, hasSize, ended bool
 	w := p.word()
@@ -100,9 +98,6 @@ func (d *dynamic) changed(c Change) ([]byte, []entry, error) {
 	}
 	if c.Audit != "" {
 		entries = append(entries, add(dtAudit, audit))
-	}
-	if uint64(len(strs)) > d.max || len(entries) > maxNeeded+maxDynamic/8 {
-		return nil, nil, unfit("its dynamic section would be too large")
 	}
 	return strs, entries, nil
 }

@@ -25,10 +25,10 @@ import (
 
 // Bounds on what is read of a program, and written into an image.
 const (
-	maxNeeded  = 1 << 16  // names in Change.Needed
+	maxNeeded  = 1 << 15  // names in Change.Needed
 	maxStrings = 16 << 20 // bytes of them
 	maxOldStrs = 64 << 20 // bytes of the program's own string table
-	maxDynamic = 1 << 20  // bytes of its dynamic section, as elfx
+	maxDynamic = 1 << 20  // bytes of a dynamic section, as elfx reads
 	maxImage   = 4 << 30  // bytes of an image
 	maxPhdrs   = 4096     // bytes of the program headers: a page (fs/binfmt_elf.c, load_elf_phdrs)
 	maxPath    = 4096     // bytes of one path: PATH_MAX, with its NUL
@@ -82,6 +82,9 @@ func Rewrite(src io.ReaderAt, size int64, f *elfx.File, c Change) (*Image, error
 		return nil, err
 	}
 	dynSize := uint64(len(entries)+1) * 2 * p.word()
+	if dynSize > maxDynamic {
+		return nil, unfit("its dynamic section would have %d bytes", dynSize)
+	}
 	pl, err := p.place(dynSize + uint64(len(strs)))
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package elfpatch
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -114,6 +115,7 @@ func (im *Image) verify(src io.ReaderAt, f *elfx.File, c Change) error {
 		g.Interp == f.Interp && g.Soname == f.Soname && g.HasSoname == f.HasSoname &&
 		g.DTFlags == f.DTFlags && g.DTFlags1 == f.DTFlags1 && g.BindNow == f.BindNow && g.Relr == f.Relr &&
 		g.Versym == f.Versym && g.ISANeeded == f.ISANeeded && g.Needed1 == f.Needed1 &&
+		(g.BuildID == nil || bytes.Equal(g.BuildID, f.BuildID)) &&
 		reflect.DeepEqual(
 			[]any{g.RPath, g.RunPath, g.TLS, g.Stack, g.ABITag, g.VersNeeded, g.VersDef, g.Dlopen},
 			[]any{f.RPath, f.RunPath, f.TLS, f.Stack, f.ABITag, f.VersNeeded, f.VersDef, f.Dlopen})
