@@ -22,12 +22,12 @@ type BoundConfig struct {
 	Way   Way    // [Root] or [UserNS], as [ProbeBound] says; "" is what it would say
 	Files []File // mounted before the program starts, in this order; at most 65535
 
-	// Exec is told of each execve(2) and execveat(2) of the namespace but the
-	// program's own, before it takes place, if the file is there; what it returns
-	// is unmounted and mounted first, and of unbind only what it had bound.
-	// It is called by one goroutine at a time, and meanwhile all execs wait. nil:
-	// nobody asks. Processes in a mount namespace or a chroot of their own are
-	// not announced.
+	// Exec is told of each execve(2) and execveat(2) of the program and its
+	// descendants but the program's own, before it takes place, if the file is
+	// there; what it returns is unmounted and mounted first, and of unbind only
+	// what it had bound. For a process that has made itself a mount namespace or
+	// a chroot nothing is mounted. It is called by one goroutine at a time, and
+	// meanwhile all execs wait. nil: nobody asks.
 	Exec func(*Exec) (bind []File, unbind []string)
 	// Failed is told what of it could not be done; the exec takes place all the
 	// same. nil: nobody wants to know.

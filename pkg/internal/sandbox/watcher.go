@@ -16,12 +16,13 @@ type watcher struct {
 	done     chan struct{}
 
 	ns      uint64 // inode of the mount namespace
+	memory  *memory
 	mounter *mounterConn
 	bound   map[string]int // how often
 }
 
 func newWatcher(l listener, v *View, exec func(*Exec) ([]File, []string), failed func(error)) *watcher {
-	w := &watcher{listener: l, view: v, exec: exec, failed: failed, done: make(chan struct{}), bound: map[string]int{}}
+	w := &watcher{listener: l, view: v, exec: exec, failed: failed, done: make(chan struct{}), memory: newMemory(), bound: map[string]int{}}
 	w.stopErr = syscall.Pipe2(w.stop[:], syscall.O_CLOEXEC)
 	return w
 }
@@ -96,12 +97,15 @@ func (w *watcher) fail(err error) {
 
 func (w *watcher) answer(n *notification) {
 	defer w.listener.resume(n.id)
-	e := readExec(n, w.ns)
+	e := w.memory.exec(n)
 	if e == nil || !w.listener.waits(n.id) {
 		return
 	}
 	e.waits = func() bool { return w.listener.waits(n.id) }
 	bind, unbind := w.exec(e)
+	if len(bind)+len(unbind) == 0 || !sees(int(n.pid), w.ns) {
+		return
+	}
 	for _, target := range unbind {
 		w.fail(w.unbind(target))
 	}
