@@ -215,7 +215,7 @@ func TestExecAfterTheEnd(t *testing.T) {
 	for _, c := range boundCallers(t, "-watch") {
 		t.Run(c.name, func(t *testing.T) {
 			dir := openDir(t)
-			script := `(exec >/dev/null 2>&1 </dev/null; while [ ! -e go ]; do /bin/sleep 0.01; done; /bin/true && /bin/echo ok >file; mv file done) & echo started; exit 4`
+			script := `(exec >/dev/null 2>&1 </dev/null; for i in $(seq 1000); do [ -e go ] && break; /bin/sleep 0.01; done; /bin/true && /bin/echo ok >file; mv file done) & echo started; exit 4`
 			before := time.Now()
 			out, errs, status := run(t, c.in(exe, []string{"-dir", dir}, "sh", "-c", script))
 			if out != "started\n" || errs != "" || status != 4 || time.Since(before) > 10*time.Second {
