@@ -29,7 +29,7 @@ func newWatcher(l listener, v *View, exec func(*Exec) ([]File, []string), failed
 
 // run returns at end, or when no process has the filter any more. Its thread
 // is the mounter's parent, and ends with it.
-func (w *watcher) run(pending *notification) {
+func (w *watcher) run() {
 	runtime.LockOSThread()
 	defer close(w.done)
 	var st syscall.Stat_t
@@ -39,9 +39,6 @@ func (w *watcher) run(pending *notification) {
 	w.ns = st.Ino
 	// The one who waits runs next, on this CPU (Linux 6.6).
 	w.listener.setFlags(seccompSyncWakeUp)
-	if pending != nil {
-		w.answer(pending)
-	}
 	n := new(notification)
 	for stop := w.stopErr != nil; !stop; {
 		events, err := poll(-1, pollFD{fd: int32(w.listener), events: pollIn}, pollFD{fd: int32(w.stop[0]), events: pollIn})
