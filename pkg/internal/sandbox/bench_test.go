@@ -30,6 +30,36 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
+// BenchmarkStartBound is true with one file bound, beginning to end.
+func BenchmarkStartBound(b *testing.B) {
+	dir := b.TempDir()
+	for _, name := range []string{"a", "b"} {
+		if err := os.WriteFile(dir+"/"+name, nil, 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, way := range []sandbox.Way{sandbox.Root, sandbox.UserNS} {
+		for name, watch := range map[string]func(*sandbox.Exec) ([]sandbox.File, []string){
+			"": nil, " watched": func(*sandbox.Exec) ([]sandbox.File, []string) { return nil, nil },
+		} {
+			b.Run(string(way)+name, func(b *testing.B) {
+				for b.Loop() {
+					p, err := sandbox.StartBound(sandbox.BoundConfig{
+						Argv: []string{"true"}, Path: "/bin/true", Way: way, Exec: watch,
+						Files: []sandbox.File{{Source: dir + "/a", Target: dir + "/b"}},
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+					if status, err := p.Wait(); status != 0 || err != nil {
+						b.Fatal(status, err)
+					}
+				}
+			})
+		}
+	}
+}
+
 func BenchmarkAlone(b *testing.B) {
 	for b.Loop() {
 		if err := exec.Command("/bin/true").Run(); err != nil {

@@ -22,12 +22,12 @@ type BoundConfig struct {
 	Way   Way    // [Root] or [UserNS], as [ProbeBound] says; "" is what it would say
 	Files []File // mounted before the program starts, in this order; at most 65535
 
-	// Exec is told of each execve(2) and execveat(2) of the namespace but the
-	// program's own, before it takes place, if the file is there; what it returns
-	// is unmounted and mounted first, and of unbind only what it had bound.
-	// It is called by one goroutine at a time, and meanwhile all execs wait. nil:
-	// nobody asks. Processes in a mount namespace or a chroot of their own are
-	// not announced.
+	// Exec is told of each execve(2) and execveat(2) of the program and its
+	// descendants but the program's own, before it takes place, if the file is
+	// there; what it returns is unmounted and mounted first, and of unbind only
+	// what it had bound. For a process that has made itself a mount namespace or
+	// a chroot nothing is mounted. It is called by one goroutine at a time, and
+	// meanwhile all execs wait. nil: nobody asks.
 	Exec func(*Exec) (bind []File, unbind []string)
 	// Failed is told what of it could not be done; the exec takes place all the
 	// same. nil: nobody wants to know.
@@ -93,7 +93,6 @@ type boundStarter struct {
 	bound    boundChild
 	keep     [][]*byte // the memory behind **byte
 	listener listener
-	pending  *notification // received, and not the program's own exec
 }
 
 func (s *boundStarter) prepare() error {
@@ -107,6 +106,10 @@ func (s *boundStarter) prepare() error {
 	// A slave: file servers that are mounted on demand go on appearing inside.
 	s.child.propagation = syscall.MS_REC | syscall.MS_SLAVE
 	s.child.flags = syscall.CLONE_NEWNS
+	if s.cfg.Exec != nil {
+		s.p.unwatched = watchable()
+		s.gated = s.p.unwatched == nil
+	}
 	switch s.way {
 	case Root:
 		return nil
@@ -148,10 +151,8 @@ func (s *boundStarter) arm(int) error {
 	if err != nil {
 		return stepError(stepExec, s.cfg.Path, syscall.EINVAL)
 	}
-	if s.cfg.Exec != nil {
-		if s.p.unwatched = watchable(); s.p.unwatched == nil {
-			b.filter = execFilter()
-		}
+	if s.gated {
+		b.filter = execFilter(b.path, b.shell)
 	}
 	s.child.bound = b
 	return nil
@@ -159,24 +160,11 @@ func (s *boundStarter) arm(int) error {
 
 func isAbs(path string) bool { return path != "" && path[0] == '/' }
 
-// talk hears of failures, and lets the program's own exec happen. The socket's
-// end is the exec: execve(2) closes the other one.
+// talk hears of failures. The socket's end is the exec: execve(2) closes the
+// other one.
 func (s *boundStarter) talk() error {
 	message := make([]byte, 16)
 	for {
-		events, err := poll(-1, pollFD{fd: int32(s.p.socket), events: pollIn}, pollFD{fd: int32(s.listener), events: pollIn})
-		if err != nil {
-			return stepError("poll", "", err)
-		}
-		if events[1]&pollIn != 0 {
-			if done, err := s.firstExec(); done || err != nil {
-				return err
-			}
-			continue
-		}
-		if events[0] == 0 {
-			continue
-		}
 		n, files, err := receive(s.p.socket, message)
 		if err != nil {
 			closeAll(files)
@@ -208,7 +196,7 @@ func (s *boundStarter) hear(message []byte, files []*os.File) error {
 			return stepError("dup", "", err)
 		}
 		s.listener = listener(fd)
-		return s.open()
+		return nil
 	}
 	path := ""
 	switch {
@@ -222,8 +210,11 @@ func (s *boundStarter) hear(message []byte, files []*os.File) error {
 	return &StepError{childStep(step), path, errno}
 }
 
-// open opens what a mounter joins, while the program waits for its exec.
-func (s *boundStarter) open() (err error) {
+// cloned opens what a mounter joins, while the child is sure to be there.
+func (s *boundStarter) cloned() (err error) {
+	if s.bound.filter == nil {
+		return nil
+	}
 	if s.p.view, err = openNamespaces(s.p.pid); err != nil {
 		return stepError("open namespaces", "", err)
 	}
@@ -231,30 +222,11 @@ func (s *boundStarter) open() (err error) {
 	return err
 }
 
-// firstExec takes a notification. It is the program's own exec unless that has
-// closed the child's end of the socket already.
-func (s *boundStarter) firstExec() (done bool, err error) {
-	n := new(notification)
-	if !s.listener.receive(n) {
-		return false, nil
-	}
-	events, err := poll(0, pollFD{fd: int32(s.p.socket)})
-	if err != nil {
-		return false, stepError("poll", "", err)
-	}
-	if events[0]&pollHup != 0 {
-		s.pending = n
-		return true, nil
-	}
-	s.listener.resume(n.id)
-	return false, nil
-}
-
 func (s *boundStarter) finish(err error) error {
 	runtime.KeepAlive(s.keep)
 	if err == nil && s.listener >= 0 {
 		s.p.watcher = newWatcher(s.listener, &s.p.view, s.cfg.Exec, s.cfg.Failed)
-		go s.p.watcher.run(s.pending)
+		go s.p.watcher.run()
 		return nil
 	}
 	if s.listener >= 0 {

@@ -49,7 +49,7 @@ func TestBoundFileIsSeen(t *testing.T) {
 			source := write(t, dir+"/source", "new\n", 0o644)
 			target := write(t, dir+"/sub/target", "old\n", 0o644)
 			// By the program, its children, and nobody else.
-			script := `cat sub/target; (cat sub/target; true); setsid sh -c "cat ` + target + `; true"; cat source; touch ready; until [ -e go ]; do sleep 0.01; done`
+			script := `cat sub/target; (cat sub/target; true); setsid sh -c "cat ` + target + `; true"; cat source; touch ready; for i in $(seq 1000); do [ -e go ] && break; sleep 0.01; done`
 			cmd := c.in(exe, []string{"-file", source + ":" + target, "-dir", dir}, "sh", "-c", script)
 			done := make(chan struct{})
 			go func() {
@@ -135,9 +135,9 @@ func TestBoundSeesLaterMounts(t *testing.T) {
 		write(t, dir+"/mnt/below", "host", 0o644)
 		write(t, dir+"/bound", "bound", 0o644)
 		inner := c.in(exe, []string{"-file", dir + "/bound:" + dir + "/plain"}, "sh", "-c",
-			"cat "+dir+"/plain; touch "+dir+"/ready; until [ -e "+dir+"/mnt/later ]; do sleep 0.01; done; cat "+dir+"/mnt/later")
+			"cat "+dir+"/plain; touch "+dir+"/ready; for i in $(seq 300); do [ -e "+dir+"/mnt/later ] && break; sleep 0.01; done; cat "+dir+"/mnt/later")
 		write(t, dir+"/plain", "plain", 0o644)
-		script := `mount --make-rshared /; "$@" & until [ -e ` + dir + `/ready ]; do sleep 0.01; done
+		script := `mount --make-rshared /; "$@" & for i in $(seq 1000); do [ -e ` + dir + `/ready ] && break; sleep 0.01; done
 cat ` + dir + `/plain; mount -t tmpfs none ` + dir + `/mnt; echo later >` + dir + `/later; chmod 755 ` + dir + `/mnt; mv ` + dir + `/later ` + dir + `/mnt/later; wait; umount ` + dir + `/mnt`
 		cmd := exec.Command("/usr/bin/unshare", append([]string{"-m", "sh", "-c", script, "sh"}, inner.Args...)...)
 		cmd.Dir, cmd.Env = "/", inner.Env

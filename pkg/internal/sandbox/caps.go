@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,7 +29,7 @@ type credentials struct {
 // runtime/signal_unix.go); capabilities are the same in all threads of ours.
 func readCredentials() (credentials, error) {
 	var c credentials
-	text, err := os.ReadFile("/proc/thread-self/status")
+	text, err := readProc("/proc/thread-self/status")
 	if err != nil {
 		return c, err
 	}

@@ -49,9 +49,9 @@ func (e *Exec) Env(name string) (string, bool) {
 	return "", false
 }
 
-// readExec gives nil where nobody needs to be told: no such file, memory that
-// cannot be read, another mount namespace than ns, a chroot.
-func readExec(n *notification, ns uint64) *Exec {
+// exec gives nil where nobody needs to be told: no such file, memory that cannot
+// be read. What it gives is of use until the next.
+func (m *memory) exec(n *notification) *Exec {
 	tid := int(n.pid)
 	if tid == 0 {
 		return nil // not in our pid namespace or below
@@ -61,13 +61,12 @@ func readExec(n *notification, ns uint64) *Exec {
 	if n.nr == execveat {
 		dirfd, path, argv, envp, flags = int32(n.args[0]), n.args[1], n.args[2], n.args[3], n.args[4]
 	}
-	m := &memory{tid: tid, mem: -1, pages: map[uint64][]byte{}}
+	m.reset(tid)
 	defer m.close()
 	name, ok := m.text(path, pathMax)
 	if !ok {
 		return nil
 	}
-	proc := "/proc/" + strconv.Itoa(tid) + "/"
 	if !isAbs(name) {
 		at := "cwd"
 		switch {
@@ -76,7 +75,7 @@ func readExec(n *notification, ns uint64) *Exec {
 		case dirfd != atFDCWD:
 			at = "fd/" + strconv.Itoa(int(dirfd))
 		}
-		dir, err := os.Readlink(proc + at)
+		dir, err := os.Readlink("/proc/" + strconv.Itoa(tid) + "/" + at)
 		if err != nil || !isAbs(dir) {
 			return nil
 		}
@@ -86,11 +85,7 @@ func readExec(n *notification, ns uint64) *Exec {
 		name = dir + name
 	}
 	// Most execs of a search through PATH find nothing.
-	if syscall.Faccessat(atFDCWD, proc+"root"+name, 0, 0) != nil {
-		return nil
-	}
-	var st syscall.Stat_t
-	if err := syscall.Stat(proc+"ns/mnt", &st); err != nil || st.Ino != ns {
+	if syscall.Faccessat(atFDCWD, name, 0, 0) != nil {
 		return nil
 	}
 	e := &Exec{PID: process(tid), Path: squeeze(name), memory: m, envp: envp}
@@ -115,6 +110,15 @@ func process(tid int) int {
 	return tid
 }
 
+// sees is true of a process that has the mount namespace with that inode, and
+// the root directory of it that main has.
+func sees(tid int, ns uint64) bool {
+	var st, theirs, ours syscall.Stat_t
+	proc := "/proc/" + strconv.Itoa(tid)
+	return syscall.Stat(proc+"/ns/mnt", &st) == nil && st.Ino == ns &&
+		syscall.Stat(proc+"/root", &theirs) == nil && syscall.Stat("/", &ours) == nil && theirs.Dev == ours.Dev && theirs.Ino == ours.Ino
+}
+
 // squeeze takes out what means nothing: "//" and "/./". A ".." may go through a
 // link.
 func squeeze(path string) string {
@@ -136,6 +140,22 @@ type memory struct {
 	tid   int
 	mem   int // /proc/PID/mem, where process_vm_readv(2) is forbidden, or -1
 	pages map[uint64][]byte
+	free  [][]byte
+}
+
+// maxFree bounds the pages that are kept for the next process.
+const maxFree = 64
+
+func newMemory() *memory { return &memory{mem: -1, pages: map[uint64][]byte{}} }
+
+func (m *memory) reset(tid int) {
+	m.tid = tid
+	for _, b := range m.pages {
+		if b != nil && len(m.free) < maxFree {
+			m.free = append(m.free, b)
+		}
+	}
+	clear(m.pages)
 }
 
 const memoryPage = 4096 // pages are of no smaller size
@@ -149,7 +169,12 @@ func (m *memory) page(at uint64) []byte {
 	if len(m.pages) >= maxPages {
 		return nil
 	}
-	b := make([]byte, memoryPage)
+	var b []byte
+	if n := len(m.free); n > 0 {
+		b, m.free = m.free[n-1], m.free[:n-1]
+	} else {
+		b = make([]byte, memoryPage)
+	}
 	if !m.read(b, at) {
 		b = nil
 	}

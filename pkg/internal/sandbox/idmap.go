@@ -38,7 +38,7 @@ func newIDMaps(c credentials) (idMaps, error) {
 }
 
 func readRanges(file string) ([]Range, error) {
-	text, err := os.ReadFile(file)
+	text, err := readProc(file)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,10 @@
 package sandbox
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
 	"unsafe"
 )
@@ -28,8 +27,13 @@ const mark = 0xfade51617f0c0de5
 // found. Signal n is bit n-1.
 func ignoredSignals(known uint64) uint64 {
 	setMark()
-	for _, r := range dataRanges() {
-		if found, ok := searchMark(r); ok {
+	mem, err := syscall.Open("/proc/self/mem", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return known
+	}
+	defer syscall.Close(mem)
+	for _, r := range dataRanges(mem) {
+		if found, ok := searchMark(mem, r); ok {
 			return known | found
 		}
 	}
@@ -57,42 +61,38 @@ func setMark() {
 }
 
 // dataRanges are the addresses of the binary's variables, .bss too: its program
-// headers say where. The mapping behind .bss may be the heap, which is large.
-func dataRanges() (ranges [][2]uint64) {
-	text, err := os.ReadFile("/proc/self/maps")
+// headers say where, and the kernel where those are (getauxval(3)). The mapping
+// behind .bss may be the heap, which is large.
+func dataRanges(mem int) (ranges [][2]uint64) {
+	text, err := readProc("/proc/self/auxv")
 	if err != nil {
 		return nil
 	}
-	// The first mapping is the start of the binary's file (proc_pid_maps(5)).
-	from, _, _ := strings.Cut(string(text), "-")
-	start, err := strconv.ParseUint(from, 16, 64)
-	if err != nil {
-		return nil
-	}
-	f, err := os.Open("/proc/self/mem")
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	b := make([]byte, 4096)
-	if _, err := f.ReadAt(b, int64(start)); err != nil || string(b[:5]) != "\x7fELF\x02" {
-		return nil
-	}
-	// Elf64_Ehdr and Elf64_Phdr of elf(5).
+	// Elf64_Phdr of elf(5); AT_PHDR and AT_PHNUM.
 	le := binary.LittleEndian
-	const etDyn, ptLoad, pfW, size = 3, 1, 2, 56
-	base := uint64(0)
-	if le.Uint16(b[16:]) == etDyn {
-		base = start
+	const atPhdr, atPhnum, ptLoad, ptPhdr, pfW, size = 3, 5, 1, 6, 2, 56
+	var at, count uint64
+	for ; len(text) >= 16; text = text[16:] {
+		switch le.Uint64(text) {
+		case atPhdr:
+			at = le.Uint64(text[8:])
+		case atPhnum:
+			count = le.Uint64(text[8:])
+		}
 	}
-	at, count := le.Uint64(b[32:]), uint64(le.Uint16(b[56:]))
-	for ; count > 0 && at <= uint64(len(b)-size); count-- {
-		h := b[at:]
-		if le.Uint32(h) == ptLoad && le.Uint32(h[4:])&pfW != 0 {
+	b := make([]byte, min(count, 64)*size)
+	if n, err := syscall.Pread(mem, b, int64(at)); err != nil || n != len(b) {
+		return nil
+	}
+	base := uint64(0)
+	for h := b; len(h) > 0; h = h[size:] {
+		switch {
+		case le.Uint32(h) == ptPhdr: // stands before what is loaded
+			base = at - le.Uint64(h[16:])
+		case le.Uint32(h) == ptLoad && le.Uint32(h[4:])&pfW != 0:
 			first := (base + le.Uint64(h[16:]) + 7) &^ 7
 			ranges = append(ranges, [2]uint64{first, first + le.Uint64(h[40:])})
 		}
-		at += size
 	}
 	return ranges
 }
@@ -100,17 +100,15 @@ func dataRanges() (ranges [][2]uint64) {
 // searchMark looks at the first few MiB only: variables are sorted by size, and
 // behind the small ones may be tens of MiB that nobody uses (the memory of
 // crypto/internal/fips140/drbg).
-func searchMark(r [2]uint64) (ignored uint64, ok bool) {
-	f, err := os.Open("/proc/self/mem")
-	if err != nil {
-		return 0, false
-	}
-	defer f.Close()
-	const chunk, overlap = 128 << 10, (sigCount + 1) * word
+func searchMark(mem int, r [2]uint64) (ignored uint64, ok bool) {
+	const chunk, overlap = 16 << 10, (sigCount + 1) * word
 	b := make([]byte, chunk+overlap)
 	for at := r[0]; at < min(r[1], r[0]+4<<20); at += chunk {
-		n, err := f.ReadAt(b[:min(uint64(len(b)), r[1]-at)], int64(at))
-		if ignored, ok := markIn(b[:n]); ok || err != nil {
+		n, err := syscall.Pread(mem, b[:min(uint64(len(b)), r[1]-at)], int64(at))
+		if err != nil {
+			return 0, false
+		}
+		if ignored, ok := markIn(b[:n]); ok {
 			return ignored, ok
 		}
 	}
@@ -121,8 +119,14 @@ const word = 8 // the size of a uintptr
 
 func markIn(b []byte) (ignored uint64, ok bool) {
 	const at = int(syscall.SIGTTIN) * word
+	pattern := binary.LittleEndian.AppendUint64(nil, mark)
 	for i := at; i+(sigCount+1)*word-at <= len(b); i += word {
-		if binary.LittleEndian.Uint64(b[i:]) != mark {
+		n := bytes.Index(b[i:], pattern)
+		if n < 0 {
+			return 0, false
+		}
+		if i += n; n%word != 0 || i+(sigCount+1)*word-at > len(b) {
+			i &^= word - 1
 			continue
 		}
 		handlers := b[i-at:]
@@ -139,4 +143,29 @@ func markIn(b []byte) (ignored uint64, ok bool) {
 		return ignored, true
 	}
 	return 0, false
+}
+
+// readProc reads a file of procfs: without an os.File, which asks the poller
+// first.
+func readProc(path string) ([]byte, error) {
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer syscall.Close(fd)
+	b := make([]byte, 0, 4096)
+	for {
+		n, err := syscall.Read(fd, b[len(b):cap(b)])
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+		case n == 0:
+			return b, nil
+		default:
+			if b = b[:len(b)+n]; len(b) == cap(b) {
+				b = append(b, 0)[:len(b)]
+			}
+		}
+	}
 }

@@ -1,5 +1,8 @@
-// Package sandbox starts a program in a private mount namespace whose root is a
-// FUSE view, so that the program behaves as it does alone.
+// Package sandbox starts a program in a private mount namespace, so that the
+// program behaves as it does alone: [Start] makes a FUSE view its root,
+// [StartBound] mounts files over others.
+//
+// # A view
 //
 // Three processes of one binary take part. Main calls [Start]. The server, in
 // the original namespaces, answers the kernel for the view. The stage, a child
@@ -11,11 +14,21 @@
 // The stage runs [Stage], which is to be called before anything slow is
 // initialized; hence this package needs little more than package syscall.
 //
+// # Bound files
+//
+// The child of main mounts the files and becomes the program by itself, without
+// a server or a stage. Where its execs are watched, a seccomp listener tells main
+// of each before it takes place; a second child, the mounter, is made when
+// main first has something to mount; and a keeper, which is a stage of another name, takes
+// the listener over if processes are left at the program's end.
+//
 // # Dangers
 //
 // Nothing here removes a tree. A mount that is made outside of a private
 // namespace (way fusermount, and [Mount]) is unmounted before its directory is
-// removed, by rmdir(2) of the empty directory.
+// removed, by rmdir(2) of the empty directory. A listener that is closed takes
+// execve(2) away from all processes of its filter: it is closed by the last one
+// who has it, after their end.
 //
 // # What differs from alone
 //

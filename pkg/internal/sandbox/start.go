@@ -49,12 +49,14 @@ type starter struct {
 	p      *Process
 	child  child
 	maps   idMaps
+	gated  bool // the child has a gate in any case
 }
 
 // steps are what a way to start has of its own.
 type steps interface {
 	prepare() error         // decides what the child is to do
 	arm(theirs int) error   // gives it the rest, with its end of the socket
+	cloned() error          // is called while the child waits at its gate, if it has one
 	talk() error            // hears how it goes, until the program runs
 	finish(err error) error // after all, with the start's own error
 }
@@ -130,7 +132,7 @@ func (s *starter) start() (err error) {
 	}
 	s.p.socket = pair[0]
 	gate := [2]int{-1, -1}
-	if s.child.flags&syscall.CLONE_NEWUSER != 0 {
+	if s.gated || s.child.flags&syscall.CLONE_NEWUSER != 0 {
 		if err := syscall.Pipe2(gate[:], syscall.O_CLOEXEC); err != nil {
 			syscall.Close(theirs)
 			return stepError("pipe", "", err)
@@ -141,7 +143,13 @@ func (s *starter) start() (err error) {
 	if gate[0] >= 0 {
 		syscall.Close(gate[0])
 		if err == nil {
-			if err = s.maps.write(s.p.pid); err == nil {
+			if s.child.flags&syscall.CLONE_NEWUSER != 0 {
+				err = s.maps.write(s.p.pid)
+			}
+			if err == nil {
+				err = s.cloned()
+			}
+			if err == nil {
 				_, err = syscall.Write(gate[1], []byte{0})
 			}
 		}
@@ -168,6 +176,8 @@ func (s *viewStarter) finish(err error) error {
 	}
 	return err
 }
+
+func (s *viewStarter) cloned() error { return nil }
 
 // prepare decides what the stage is to do.
 func (s *viewStarter) prepare() error {

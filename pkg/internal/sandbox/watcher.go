@@ -16,19 +16,20 @@ type watcher struct {
 	done     chan struct{}
 
 	ns      uint64 // inode of the mount namespace
+	memory  *memory
 	mounter *mounterConn
 	bound   map[string]int // how often
 }
 
 func newWatcher(l listener, v *View, exec func(*Exec) ([]File, []string), failed func(error)) *watcher {
-	w := &watcher{listener: l, view: v, exec: exec, failed: failed, done: make(chan struct{}), bound: map[string]int{}}
+	w := &watcher{listener: l, view: v, exec: exec, failed: failed, done: make(chan struct{}), memory: newMemory(), bound: map[string]int{}}
 	w.stopErr = syscall.Pipe2(w.stop[:], syscall.O_CLOEXEC)
 	return w
 }
 
 // run returns at end, or when no process has the filter any more. Its thread
 // is the mounter's parent, and ends with it.
-func (w *watcher) run(pending *notification) {
+func (w *watcher) run() {
 	runtime.LockOSThread()
 	defer close(w.done)
 	var st syscall.Stat_t
@@ -38,9 +39,6 @@ func (w *watcher) run(pending *notification) {
 	w.ns = st.Ino
 	// The one who waits runs next, on this CPU (Linux 6.6).
 	w.listener.setFlags(seccompSyncWakeUp)
-	if pending != nil {
-		w.answer(pending)
-	}
 	n := new(notification)
 	for stop := w.stopErr != nil; !stop; {
 		events, err := poll(-1, pollFD{fd: int32(w.listener), events: pollIn}, pollFD{fd: int32(w.stop[0]), events: pollIn})
@@ -96,12 +94,15 @@ func (w *watcher) fail(err error) {
 
 func (w *watcher) answer(n *notification) {
 	defer w.listener.resume(n.id)
-	e := readExec(n, w.ns)
+	e := w.memory.exec(n)
 	if e == nil || !w.listener.waits(n.id) {
 		return
 	}
 	e.waits = func() bool { return w.listener.waits(n.id) }
 	bind, unbind := w.exec(e)
+	if len(bind)+len(unbind) == 0 || !sees(int(n.pid), w.ns) {
+		return
+	}
 	for _, target := range unbind {
 		w.fail(w.unbind(target))
 	}
