@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,6 +77,7 @@ func serve(text string) error {
 			}
 		}()
 	}
+	runtime.GOMAXPROCS(min(max(runtime.NumCPU(), 2), 16) + 3) // as record does
 	fs.Record(time.Now())
 	os.Stdout.Close() // says that it is ready
 	fs.Serve()
@@ -149,6 +151,14 @@ func (p *plan) Changed(path string) {
 // mount shows s.Options.Root at a new directory until the test ends.
 func mount(t testing.TB, s served) string {
 	t.Helper()
+	dir, end := mounted(t, s)
+	t.Cleanup(end)
+	return dir
+}
+
+// mounted is mount, until end is called.
+func mounted(t testing.TB, s served) (dir string, end func()) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("mounting needs root")
 	}
@@ -157,7 +167,7 @@ func mount(t testing.TB, s served) string {
 		t.Skip(err)
 	}
 	defer dev.Close()
-	dir := t.TempDir()
+	dir = t.TempDir()
 	opts := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%[2]d,max_read=%d", dev.Fd(), s.User, MaxRead)
 	if !s.Options.AsCaller {
 		opts += ",allow_other,default_permissions"
@@ -185,7 +195,7 @@ func mount(t testing.TB, s served) string {
 		t.Fatal(err)
 	}
 	dev.Close()
-	t.Cleanup(func() {
+	end = func() {
 		if err := unix.Unmount(dir, 0); err != nil {
 			t.Errorf("unmounting: %v", err)
 			unix.Unmount(dir, unix.MNT_DETACH)
@@ -195,7 +205,7 @@ func mount(t testing.TB, s served) string {
 			t.Errorf("server: %v", err)
 		}
 		t.Log(stderr.String())
-	})
+	}
 	ready.Read(make([]byte, 1))
-	return dir
+	return dir, end
 }
