@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	. "github.com/compspec/compat/pkg/internal/fusecore"
 	"github.com/compspec/compat/pkg/record/trace"
@@ -85,17 +84,15 @@ func BenchmarkPlanned(b *testing.B) {
 		}
 		show(b, all, "us/file")
 	})
-	for _, awake := range []time.Duration{0, time.Second} {
-		b.Run(fmt.Sprintf("planned, awake %v", awake), func(b *testing.B) {
-			var first, again []float64
-			for range b.N {
-				view, end := mounted(b, served{Options: Options{Root: filepath.Join(dir, "disk", "d0"), Mode: trace.ModePaths}, Plan: plan})
-				first = append(first, run(b, view))
-				again = append(again, run(b, view))
-				end()
-			}
-			show(b, first, "us/file")
-			show(b, again, "us/file-again")
-		})
-	}
+	b.Run("planned", func(b *testing.B) {
+		var first, again []float64
+		for range b.N {
+			view, end := mounted(b, served{Options: Options{Root: filepath.Join(dir, "disk", "d0"), Mode: trace.ModePaths}, Plan: plan})
+			first = append(first, run(b, view))
+			again = append(again, run(b, view))
+			end()
+		}
+		show(b, first, "us/file")
+		show(b, again, "us/file-again")
+	})
 }
