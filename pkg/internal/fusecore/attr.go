@@ -57,6 +57,10 @@ func (fs *FS) attr(st *unix.Statx_t, a *fuse.Attr) {
 
 // stat asks for the attributes of a node, of an open descriptor where there is one.
 func (fs *FS) stat(n *node, fh uint64, mask int, st *unix.Statx_t) syscall.Errno {
+	if n.plan != nil {
+		n.plan.statx(n.key.ino, st)
+		return 0
+	}
 	if h := fs.borrow(n, fh); h != nil {
 		err := unix.Statx(h.fd, "", unix.AT_EMPTY_PATH, mask, st)
 		fs.giveBack(h)
@@ -70,9 +74,6 @@ func (fs *FS) stat(n *node, fh uint64, mask int, st *unix.Statx_t) syscall.Errno
 	}
 	parent, name := n.parent, n.name
 	fs.mu.Unlock()
-	if n.redirect != "" {
-		return errnoOf(unix.Statx(fs.root.pin, below(n.redirect), unix.AT_SYMLINK_NOFOLLOW, mask, st))
-	}
 	if parent == nil {
 		return syscall.ESTALE
 	}

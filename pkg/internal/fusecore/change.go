@@ -1,6 +1,7 @@
 package fusecore
 
 import (
+	"cmp"
 	"strconv"
 	"syscall"
 
@@ -25,8 +26,22 @@ func (fs *FS) changing(ev *event, in *fuse.InHeader, name string) (*node, *dirFD
 	if fs.opts.ReadOnly {
 		return nil, nil, syscall.EROFS
 	}
-	d, errno := fs.dir(p)
+	if name != "" {
+		if errno := fs.changesName(p, name); errno != 0 {
+			return nil, nil, errno
+		}
+	}
+	d, errno := fs.changeable(p)
 	return p, d, errno
+}
+
+// changeable is dir, for a change in it.
+func (fs *FS) changeable(p *node) (*dirFD, syscall.Errno) {
+	d, errno := fs.dir(p)
+	if p.plan != nil {
+		errno = readOnlyIfAbsent(errno)
+	}
+	return d, errno
 }
 
 // make makes a name in a directory and enters what is there then.
@@ -54,7 +69,7 @@ func (fs *FS) entered(p *node, dir int, name string, out *fuse.EntryOut) syscall
 	if err := unix.Statx(dir, name, unix.AT_SYMLINK_NOFOLLOW, statMask, &st); err != nil {
 		return errnoOf(err)
 	}
-	fs.fill(fs.enter(p, name, &st, ""), p, &st, out)
+	fs.fill(fs.enter(p, name, &st, nil), p, &st, out)
 	return 0
 }
 
@@ -97,6 +112,9 @@ func (fs *FS) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.En
 	old, errno := fs.node(in.Oldnodeid)
 	if errno != 0 {
 		return fuse.Status(errno)
+	}
+	if old.plan != nil {
+		return fuse.Status(fs.changes(old))
 	}
 	from := ""
 	if fs.opts.Observer != nil {
@@ -201,12 +219,16 @@ func (fs *FS) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName stri
 	if fs.opts.ReadOnly {
 		return ev.end(syscall.EROFS)
 	}
-	from, errno := fs.dir(p)
+	errno, errno2 = fs.changesName(p, oldName), fs.changesName(q, newName)
+	if errno = cmp.Or(errno, errno2); errno != 0 {
+		return ev.end(errno)
+	}
+	from, errno := fs.changeable(p)
 	if errno != 0 {
 		return ev.end(errno)
 	}
 	defer fs.put(from)
-	to, errno := fs.dir(q)
+	to, errno := fs.changeable(q)
 	if errno != 0 {
 		return ev.end(errno)
 	}
@@ -234,6 +256,14 @@ func (fs *FS) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName stri
 	if in.Flags&unix.RENAME_EXCHANGE != 0 && there != nil {
 		fs.setName(there, p, oldName)
 	}
+	planned := fs.plannedBelow(moved)
 	fs.mu.Unlock()
+	if len(planned) > 0 {
+		go func() { // the kernel holds locks of the directories until we reply
+			for _, k := range planned {
+				fs.server.EntryNotify(k.dir, k.name)
+			}
+		}()
+	}
 	return ev.end(0)
 }

@@ -32,23 +32,6 @@ type Observer interface {
 	Event(*trace.Event)
 }
 
-// Redirector answers for names before the tree is asked.
-type Redirector interface {
-	// Lookup says what the name is: nothing (Pass), known to be absent, or the
-	// file at another absolute path of the tree.
-	Lookup(dir, name string) (Answer, string)
-}
-
-// Answer of a Redirector.
-type Answer int
-
-// Answers.
-const (
-	Pass   Answer = iota // look into the tree
-	Absent               // it is not there
-	Other                // it is the file at the path
-)
-
 // Options of a file system. The zero value shows `/`, caches nothing and
 // observes nothing.
 type Options struct {
@@ -114,6 +97,7 @@ type FS struct {
 	queue   []uint64 // nodes by age, for eviction
 	dirs    dirList
 	devices map[uint64]uint64 // device -> number
+	planned map[string]uint64 // path -> inode number, see planIno
 	evict   chan struct{}
 
 	hmu        sync.Mutex
@@ -143,7 +127,7 @@ func New(opts Options) (*FS, error) {
 	}
 	fs := &FS{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(), opts: opts, proc: proc,
-		nodes: map[uint64]*node{}, byKey: map[key]*node{}, byName: map[nameKey]*node{}, devices: map[uint64]uint64{},
+		nodes: map[uint64]*node{}, byKey: map[key]*node{}, byName: map[nameKey]*node{}, devices: map[uint64]uint64{}, planned: map[string]uint64{},
 		handles: map[uint64]*handle{}, evict: make(chan struct{}, 1),
 		caches: opts.Mode != trace.ModeFull && opts.Mode != "",
 	}
@@ -217,8 +201,17 @@ func (fs *FS) Record(start time.Time) {
 	fs.start.Store(&start)
 }
 
-// keeps says whether the kernel may keep answers.
-func (fs *FS) keeps() bool { return fs.caches && fs.start.Load() != nil }
+// keeps says whether the kernel may keep answers. Where nobody observes there is
+// no beginning to wait for.
+func (fs *FS) keeps() bool {
+	return fs.caches && (fs.opts.Observer == nil || fs.start.Load() != nil)
+}
+
+func (fs *FS) logf(format string, args ...any) {
+	if fs.opts.Log != nil {
+		fmt.Fprintf(fs.opts.Log, format+"\n", args...)
+	}
+}
 
 // Nodes is how many files the kernel knows.
 func (fs *FS) Nodes() int {
@@ -235,7 +228,9 @@ func (fs *FS) Close() {
 	close(fs.evict)
 	fs.hmu.Lock()
 	for _, h := range fs.handles {
-		unix.Close(h.fd)
+		if h.fd >= 0 {
+			unix.Close(h.fd)
+		}
 	}
 	fs.handles = map[uint64]*handle{}
 	fs.hmu.Unlock()

@@ -92,6 +92,9 @@ func (fs *FS) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	if errno != 0 {
 		return ev.end(errno)
 	}
+	if h.fd < 0 {
+		return ev.end(0)
+	}
 	if in.FsyncFlags&1 != 0 { // FUSE_FSYNC_FDATASYNC
 		return ev.end(errnoOf(unix.Fdatasync(h.fd)))
 	}
@@ -172,7 +175,7 @@ func (fs *FS) Ioctl(_ <-chan struct{}, in *fuse.IoctlIn, input []byte, out *fuse
 	switch in.Cmd {
 	case fsIocGetFlags, fsIocGetVersion, fsIocFSGetXattr, fsIoc32GetFlags:
 	case fsIocSetFlags, fsIocFSSetXattr, fsIoc32SetFlags: // the kernel has checked that the caller owns the file (vfs_fileattr_set)
-		if fs.opts.ReadOnly {
+		if fs.opts.ReadOnly || h.n.plan != nil { // its content is not the program's
 			return ev.end(syscall.EROFS)
 		}
 		buf = input

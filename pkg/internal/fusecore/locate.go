@@ -3,7 +3,6 @@ package fusecore
 import (
 	"container/list"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -131,16 +130,16 @@ func (fs *FS) open(n *node, flags int) (int, syscall.Errno) {
 		return fd, errnoOf(err)
 	}
 	fs.mu.Unlock()
-	if n.redirect != "" {
-		fd, err := unix.Openat(fs.root.pin, below(n.redirect), flags|unix.O_CLOEXEC, 0)
-		return fd, errnoOf(err)
-	}
 	if parent == nil {
 		return -1, syscall.ESTALE
 	}
 	d, errno := fs.dir(parent)
 	if errno != 0 {
 		return -1, errno
+	}
+	if n.plan != nil {
+		defer fs.put(d)
+		return fs.underPlan(n, d.fd, name, flags)
 	}
 	fd, err := unix.Openat(d.fd, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	fs.put(d)
@@ -154,12 +153,9 @@ func (fs *FS) open(n *node, flags int) (int, syscall.Errno) {
 	return fd, 0
 }
 
-// below makes an absolute path of the view one from its root.
-func below(path string) string { return strings.TrimLeft(path, "/") }
-
 // same says whether fd is the file of the node.
 func (n *node) same(st *unix.Stat_t) bool {
-	return n.redirect != "" || st.Dev == n.key.dev && st.Ino == n.key.ino
+	return st.Dev == n.key.dev && st.Ino == n.key.ino
 }
 
 // opath is openPath, and sure of the file. The caller closes it.

@@ -53,7 +53,10 @@ func (t *lockTable) of(h *handle, owner uint64, mk bool) (int, syscall.Errno) {
 	}
 	// For reading and writing, since either lock may come; as the program has it
 	// open where that is not allowed.
-	fd, err := unix.Open(procPath(h.fd), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	fd, err := -1, error(unix.EACCES)
+	if h.n.plan == nil {
+		fd, err = unix.Open(procPath(h.fd), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	}
 	if err != nil {
 		fd, err = unix.Open(procPath(h.fd), int(h.flags&unix.O_ACCMODE)|unix.O_CLOEXEC, 0)
 	}

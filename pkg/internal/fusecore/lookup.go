@@ -21,8 +21,23 @@ func (fs *FS) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fus
 		return fuse.Status(syscall.ESTALE)
 	}
 	ev.name(p, name)
-	errno = fs.lookup(p, name, out)
+	path, answer, plan := fs.redirect(p, name)
+	switch answer {
+	case Absent:
+		errno = syscall.ENOENT
+	case Planned:
+		var st unix.Statx_t
+		plan.statx(fs.planIno(path), &st)
+		fs.fill(fs.enter(p, name, &st, plan), p, &st, out)
+	default:
+		errno = fs.lookup(p, name, out)
+	}
 	status := ev.end(errno)
+	if errno == syscall.ENOENT && answer == Absent && fs.keepsPlanned() {
+		out.NodeId = 0
+		out.SetEntryTimeout(Long)
+		return fuse.OK
+	}
 	if errno == syscall.ENOENT && fs.keeps() {
 		// An answer without a node: the kernel keeps that the name is not there.
 		out.NodeId = 0
@@ -33,14 +48,8 @@ func (fs *FS) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fus
 }
 
 func (fs *FS) lookup(p *node, name string, out *fuse.EntryOut) syscall.Errno {
-	redirect := ""
 	if fs.opts.Redirector != nil {
-		switch answer, other := fs.opts.Redirector.Lookup(fs.path(p), name); answer {
-		case Absent:
-			return syscall.ENOENT
-		case Other:
-			redirect = other
-		}
+		fs.unname(p, name)
 	}
 	// What is watched must be watched before it is looked at, or a change in
 	// between would go unseen.
@@ -53,16 +62,10 @@ func (fs *FS) lookup(p *node, name string, out *fuse.EntryOut) syscall.Errno {
 		fs.watch.addFD(p, d.fd)
 	}
 	var st unix.Statx_t
-	var err error
-	if redirect != "" {
-		err = unix.Statx(fs.root.pin, below(redirect), unix.AT_SYMLINK_NOFOLLOW, statMask, &st)
-	} else {
-		err = unix.Statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW, statMask, &st)
-	}
-	if err != nil {
+	if err := unix.Statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW, statMask, &st); err != nil {
 		return errnoOf(err)
 	}
-	n := fs.enter(p, name, &st, redirect)
+	n := fs.enter(p, name, &st, nil)
 	fs.fill(n, p, &st, out)
 	return 0
 }
@@ -88,6 +91,9 @@ func (fs *FS) Access(_ <-chan struct{}, in *fuse.AccessIn) fuse.Status {
 	if fs.opts.ReadOnly && in.Mask&unix.W_OK != 0 {
 		return ev.end(syscall.EROFS)
 	}
+	if n.plan != nil {
+		return ev.end(fs.mayPlanned(n.plan, &in.InHeader, in.Mask))
+	}
 	fd, errno := fs.openPath(n)
 	if errno == 0 {
 		errno = errnoOf(unix.Faccessat(unix.AT_FDCWD, procPath(fd), in.Mask, 0))
@@ -104,6 +110,15 @@ func (fs *FS) Readlink(_ <-chan struct{}, in *fuse.InHeader) ([]byte, fuse.Statu
 		return nil, ev.end(errno)
 	}
 	ev.node(n)
+	if n.plan != nil {
+		if n.mode != unix.S_IFLNK {
+			return nil, ev.end(syscall.EINVAL)
+		}
+		if ev.on {
+			ev.Path2 = n.plan.Link
+		}
+		return []byte(n.plan.Link), ev.end(0)
+	}
 	fd, errno := fs.openPath(n)
 	if errno != 0 {
 		return nil, ev.end(errno)
@@ -128,6 +143,9 @@ func (fs *FS) StatFs(_ <-chan struct{}, in *fuse.InHeader, out *fuse.StatfsOut) 
 		return ev.end(errno)
 	}
 	ev.node(n)
+	if n.plan != nil {
+		n = fs.root // its own file system need not be there
+	}
 	fd, errno := fs.openPath(n)
 	if errno == 0 {
 		var s syscall.Statfs_t

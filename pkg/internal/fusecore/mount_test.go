@@ -6,8 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,7 +38,11 @@ type served struct {
 	Options  Options
 	Events   string            // a file for the events; empty: nobody observes
 	Nodes    string            // a file for how many files are known, written all the time
-	Redirect map[string]string // path -> other path, "" for absent
+	Requests string            // a file for how often the kernel has asked, in the end
+	Plan     map[string]*Entry // nil: absent
+	Whole    []string          // directories that have no other names
+	Changes  string            // a file for the paths that were changed
+	User     uint32            // who serves; 0: root
 }
 
 func serve(text string) error {
@@ -51,8 +59,8 @@ func serve(text string) error {
 		defer f.Close()
 		s.Options.Observer = writesTo{f}
 	}
-	if s.Redirect != nil {
-		s.Options.Redirector = redirects(s.Redirect)
+	if s.Plan != nil {
+		s.Options.Redirector = &plan{entries: s.Plan, whole: s.Whole, log: s.Changes}
 	}
 	unix.Umask(0)
 	fs, err := New(s.Options)
@@ -69,10 +77,15 @@ func serve(text string) error {
 			}
 		}()
 	}
+	runtime.GOMAXPROCS(min(max(runtime.NumCPU(), 2), 16) + 3) // as record does
 	fs.Record(time.Now())
 	os.Stdout.Close() // says that it is ready
 	fs.Serve()
-	fmt.Fprintf(os.Stderr, "nodes %d\n", fs.Nodes())
+	fmt.Fprintf(os.Stderr, "nodes %d, %v\n", fs.Nodes(), fs.Requests())
+	if s.Requests != "" {
+		b, _ := json.Marshal(fs.Requests())
+		os.WriteFile(s.Requests, b, 0o666)
+	}
 	fs.Close()
 	return nil
 }
@@ -84,21 +97,67 @@ func (w writesTo) Event(ev *trace.Event) {
 	w.f.Write(append(b, '\n'))
 }
 
-type redirects map[string]string
+// plan is a Redirector of fixed entries.
+type plan struct {
+	entries map[string]*Entry
+	whole   []string
+	log     string
 
-func (r redirects) Lookup(dir, name string) (Answer, string) {
-	switch other, ok := r[filepath.Join(dir, name)]; {
-	case !ok:
-		return Pass, ""
-	case other == "":
-		return Absent, ""
-	default:
-		return Other, other
+	mu      sync.Mutex
+	changed map[string]bool
+}
+
+func (p *plan) Lookup(dir, name string) (Answer, *Entry) {
+	path := filepath.Join(dir, name)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.entries[path]
+	switch {
+	case p.changed[path]:
+		return Pass, nil
+	case ok && e != nil:
+		return Planned, e
+	case ok || slices.Contains(p.whole, dir):
+		return Absent, nil
+	}
+	return Pass, nil
+}
+
+func (p *plan) List(dir string) (out []Listed, whole bool) {
+	for path, e := range p.entries {
+		if e != nil && filepath.Dir(path) == dir {
+			out = append(out, Listed{Name: filepath.Base(path), Mode: e.Mode})
+		}
+	}
+	return out, slices.Contains(p.whole, dir)
+}
+
+func (p *plan) Changed(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.changed == nil {
+		p.changed = map[string]bool{}
+	}
+	p.changed[path] = true
+	if p.log != "" {
+		f, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+		if err == nil {
+			fmt.Fprintln(f, path)
+			f.Close()
+		}
 	}
 }
 
 // mount shows s.Options.Root at a new directory until the test ends.
 func mount(t testing.TB, s served) string {
+	t.Helper()
+	dir, end := mounted(t, s)
+	t.Cleanup(end)
+	return dir
+}
+
+// mounted is mount, until end is called.
+func mounted(t testing.TB, s served) (dir string, end func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("mounting needs root")
@@ -108,8 +167,8 @@ func mount(t testing.TB, s served) string {
 		t.Skip(err)
 	}
 	defer dev.Close()
-	dir := t.TempDir()
-	opts := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,max_read=%d", dev.Fd(), MaxRead)
+	dir = t.TempDir()
+	opts := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%[2]d,max_read=%d", dev.Fd(), s.User, MaxRead)
 	if !s.Options.AsCaller {
 		opts += ",allow_other,default_permissions"
 	}
@@ -123,6 +182,9 @@ func mount(t testing.TB, s served) string {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), "FUSECORE_TEST_SERVE="+string(text), "GORACE=atexit_sleep_ms=0 exitcode=66")
 	cmd.ExtraFiles = []*os.File{dev}
+	if s.User != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: s.User, Gid: s.User}}
+	}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	ready, err := cmd.StdoutPipe()
@@ -133,7 +195,7 @@ func mount(t testing.TB, s served) string {
 		t.Fatal(err)
 	}
 	dev.Close()
-	t.Cleanup(func() {
+	end = func() {
 		if err := unix.Unmount(dir, 0); err != nil {
 			t.Errorf("unmounting: %v", err)
 			unix.Unmount(dir, unix.MNT_DETACH)
@@ -143,7 +205,7 @@ func mount(t testing.TB, s served) string {
 			t.Errorf("server: %v", err)
 		}
 		t.Log(stderr.String())
-	})
+	}
 	ready.Read(make([]byte, 1))
-	return dir
+	return dir, end
 }

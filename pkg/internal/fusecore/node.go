@@ -32,12 +32,12 @@ type nameKey struct {
 
 // node is a file that the kernel knows.
 type node struct {
-	id       uint64
-	key      key
-	mode     uint32 // type
-	redirect string // absolute path of the file, by a Redirector
-	touched  atomic.Bool
-	opening  sync.Mutex // while a handle is made
+	id      uint64
+	key     key
+	mode    uint32 // type
+	plan    *Entry // of a planned file, which the tree is not asked for; see redirect.go
+	touched atomic.Bool
+	opening sync.Mutex // while a handle is made
 
 	// Guarded by FS.mu.
 	parent  *node
@@ -91,13 +91,13 @@ func (fs *FS) node(id uint64) (*node, syscall.Errno) {
 }
 
 // enter gives the node of a file that was found in a directory, and counts the look-up.
-func (fs *FS) enter(p *node, name string, st *unix.Statx_t, redirect string) *node {
+func (fs *FS) enter(p *node, name string, st *unix.Statx_t, plan *Entry) *node {
 	k, mode := keyOf(st), uint32(st.Mode)&unix.S_IFMT
 	fs.mu.Lock()
 	n := fs.byKey[k]
-	if n == nil || n.mode != mode || n.redirect != redirect {
+	if n == nil || n.mode != mode || plan != nil && *n.plan != *plan {
 		fs.lastID++
-		n = &node{id: fs.lastID, key: k, mode: mode, redirect: redirect, pin: -1}
+		n = &node{id: fs.lastID, key: k, mode: mode, plan: plan, pin: -1}
 		fs.nodes[n.id], fs.byKey[k] = n, n
 		fs.queue = append(fs.queue, n.id)
 	}
@@ -224,6 +224,13 @@ func join(dir, name string) string {
 func (fs *FS) fill(n *node, p *node, st *unix.Statx_t, out *fuse.EntryOut) {
 	out.NodeId, out.Generation = n.id, 1
 	fs.attr(st, &out.Attr)
+	if n.plan != nil {
+		if fs.keepsPlanned() {
+			out.SetEntryTimeout(Long)
+			out.SetAttrTimeout(Long)
+		}
+		return
+	}
 	if !fs.keeps() {
 		return
 	}

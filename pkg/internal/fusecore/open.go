@@ -13,7 +13,7 @@ import (
 // handle is an open file description of the view, with one of its own below.
 type handle struct {
 	id    uint64
-	fd    int
+	fd    int // -1: of a directory that is listed from a plan alone
 	n     *node
 	flags uint32
 	path  string // when it was opened
@@ -46,11 +46,12 @@ func (fs *FS) borrow(n *node, fh uint64) *handle {
 	fs.hmu.Lock()
 	defer fs.hmu.Unlock()
 	h := fs.handles[fh]
-	if h == nil {
-		if len(n.opens) == 0 {
+	if h == nil || h.fd < 0 {
+		i := slices.IndexFunc(n.opens, func(x *handle) bool { return x.fd >= 0 })
+		if i < 0 {
 			return nil
 		}
-		h = n.opens[0]
+		h = n.opens[i]
 	}
 	h.uses++
 	return h
@@ -61,7 +62,7 @@ func (fs *FS) giveBack(h *handle) {
 	h.uses--
 	last := h.uses == 0 && h.released
 	fs.hmu.Unlock()
-	if last {
+	if last && h.fd >= 0 {
 		unix.Close(h.fd)
 	}
 }
@@ -93,6 +94,9 @@ func (fs *FS) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.S
 		return ev.end(errno)
 	}
 	ev.node(n)
+	if n.plan != nil {
+		return fs.openPlanned(ev, n, in, out)
+	}
 	if fs.opts.ReadOnly && (in.Flags&unix.O_ACCMODE != unix.O_RDONLY || in.Flags&unix.O_TRUNC != 0) {
 		return ev.end(syscall.EROFS)
 	}
@@ -226,7 +230,7 @@ func (fs *FS) created(ev *event, p *node, name string, fd int, in *fuse.CreateIn
 		unix.Close(fd)
 		return ev.end(errnoOf(err))
 	}
-	n := fs.enter(p, name, &st, "")
+	n := fs.enter(p, name, &st, nil)
 	fs.fill(n, p, &st, &out.EntryOut)
 	status := fs.opened(ev, &handle{fd: fd, n: n, flags: in.Flags, path: ev.Path}, &out.OpenOut)
 	if status != fuse.OK {
@@ -280,7 +284,7 @@ func (fs *FS) closed(h *handle) {
 	h.released = true
 	last := h.uses == 0
 	fs.hmu.Unlock()
-	if last {
+	if last && h.fd >= 0 {
 		unix.Close(h.fd)
 	}
 }

@@ -30,30 +30,6 @@ func put(t *testing.T, dir, name, text string) string {
 	return full
 }
 
-// A Redirector's answers come before the tree, with no look at it.
-func TestRedirect(t *testing.T) {
-	root := t.TempDir()
-	put(t, root, "a/real", "real")
-	put(t, root, "a/hidden", "hidden")
-	put(t, root, "elsewhere/other", "other")
-	const other = "/elsewhere/other"
-	mnt := mount(t, served{
-		Options:  Options{Root: root, Mode: trace.ModePaths},
-		Redirect: map[string]string{"/a/hidden": "", "/a/made": other, "/a/real": other},
-	})
-	for name, want := range map[string]string{"made": "other", "real": "other"} {
-		if b, err := os.ReadFile(filepath.Join(mnt, "a", name)); string(b) != want {
-			t.Errorf("%s is %q, %v", name, b, err)
-		}
-	}
-	if _, err := os.Stat(filepath.Join(mnt, "a/hidden")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the hidden file: %v", err)
-	}
-	if _, err := os.Stat(filepath.Join(mnt, "a")); err != nil {
-		t.Error(err)
-	}
-}
-
 // Every change of a read-only view ends in EROFS, and nothing below changes.
 func TestReadOnly(t *testing.T) {
 	root := t.TempDir()

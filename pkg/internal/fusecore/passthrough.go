@@ -40,8 +40,7 @@ func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	wanted := b.on && !b.denied[st.Dev] && n.cached == 0 &&
-		(n.passed || fs.shared(n) || fs.opts.Mode == trace.ModePaths && (h.writable() || st.Size >= Large || fs.live(st)))
+	wanted := b.on && !b.denied[st.Dev] && n.cached == 0 && (n.passed || fs.worthPassing(h, st))
 	h.counted = true
 	if wanted && n.backed == 0 {
 		id, errno := fs.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(h.fd)})
@@ -63,6 +62,14 @@ func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 	out.BackingID = n.backing
 	out.OpenFlags |= fuse.FOPEN_PASSTHROUGH
 	return true
+}
+
+func (fs *FS) worthPassing(h *handle, st *unix.Stat_t) bool {
+	paths := fs.opts.Mode == trace.ModePaths
+	if h.n.plan != nil { // nobody changes its content
+		return st.Size >= Large && (paths || fs.opts.Observer == nil)
+	}
+	return fs.shared(h.n) || paths && (h.writable() || st.Size >= Large || fs.live(st))
 }
 
 // shared says whether a file is memory that processes share: SQLite's index of a

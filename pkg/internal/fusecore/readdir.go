@@ -18,6 +18,8 @@ type dirBuffer struct {
 	todo []byte
 	off  uint64 // of the entry that comes next
 	dev  uint64
+	// merged holds planned names and those of the directory below.
+	merged *merged
 }
 
 // OpenDir implements fuse.RawFileSystem.
@@ -29,6 +31,11 @@ func (fs *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fus
 		return ev.end(errno)
 	}
 	ev.node(n)
+	if fs.opts.Redirector != nil {
+		if names, whole := fs.opts.Redirector.List(fs.path(n)); n.plan != nil || whole || len(names) > 0 {
+			return fs.openMerged(ev, n, whole, in, out)
+		}
+	}
 	fd, errno := fs.openFile(n, unix.O_RDONLY|unix.O_DIRECTORY|int(in.Flags&unix.O_NOATIME))
 	if errno != 0 {
 		return ev.end(errno)
@@ -60,6 +67,9 @@ func (fs *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList
 	d := h.dir
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.merged != nil {
+		return ev.end(fs.readMerged(ev, h, in.Offset, out))
+	}
 	if in.Offset != d.off {
 		if _, err := unix.Seek(h.fd, int64(in.Offset), unix.SEEK_SET); err != nil {
 			return ev.end(errnoOf(err))

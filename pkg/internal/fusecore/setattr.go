@@ -23,6 +23,9 @@ func (fs *FS) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) 
 	if fs.opts.ReadOnly {
 		return ev.end(syscall.EROFS)
 	}
+	if n.plan != nil {
+		return ev.end(fs.changes(n))
+	}
 	fh, _ := in.GetFh()
 	fd := -1
 	var h *handle

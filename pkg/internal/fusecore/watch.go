@@ -83,7 +83,7 @@ func (w *watcher) addFD(n *node, fd int) bool {
 	if s.tried {
 		return s.on
 	}
-	if !known {
+	if !known || n.plan != nil { // its device is none
 		kind = kindOf(fd)
 	}
 	s.tried = true
@@ -96,7 +96,9 @@ func (w *watcher) addFD(n *node, fd int) bool {
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	w.kinds[n.key.dev] = kind
+	if n.plan == nil {
+		w.kinds[n.key.dev] = kind
+	}
 	if n.watched.tried || fs.nodes[n.id] != n {
 		return n.watched.on
 	}
@@ -207,7 +209,7 @@ func (w *watcher) changed(mask uint64, key, name string) {
 	switch {
 	case name == ".":
 		fs.server.InodeNotify(dir.id, -1, 0)
-	case child != nil && !fs.isBacked(child): // what is passed through is not cached
+	case child != nil && child.plan == nil && !fs.isBacked(child): // what is passed through is not cached
 		fs.server.InodeNotify(child.id, 0, 0)
 	}
 }
@@ -241,6 +243,12 @@ func (w *watcher) overflow() {
 
 // attrTimeout says how long attributes hold, see fill.
 func (fs *FS) attrTimeout(n *node, nlink uint32, set func(time.Duration)) {
+	if n.plan != nil {
+		if fs.keepsPlanned() {
+			set(Long)
+		}
+		return
+	}
 	if !fs.keeps() {
 		return
 	}

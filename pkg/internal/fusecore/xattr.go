@@ -21,6 +21,12 @@ func (fs *FS) xattr(op trace.Op, in *fuse.InHeader, name string, change bool, do
 	if change && fs.opts.ReadOnly {
 		return ev.end(syscall.EROFS)
 	}
+	if n.plan != nil {
+		if change {
+			return ev.end(fs.changes(n))
+		}
+		return ev.end(fs.plannedXattr(op))
+	}
 	if h := fs.borrow(n, 0); h != nil {
 		errno = errnoOf(do(procPath(h.fd)))
 		fs.giveBack(h)
@@ -33,6 +39,14 @@ func (fs *FS) xattr(op trace.Op, in *fuse.InHeader, name string, change bool, do
 	errno = errnoOf(do(procPath(fd)))
 	unix.Close(fd)
 	return ev.end(errno)
+}
+
+// plannedXattr: a planned file has none.
+func (fs *FS) plannedXattr(op trace.Op) syscall.Errno {
+	if op == trace.OpLsxattr {
+		return 0
+	}
+	return syscall.ENODATA
 }
 
 // GetXAttr implements fuse.RawFileSystem.
