@@ -92,7 +92,10 @@ func (fs *FS) stat(n *node, fh uint64, mask int, st *unix.Statx_t) syscall.Errno
 func (fs *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	ev := fs.begin(trace.OpGetattr, &in.InHeader)
 	n, errno := fs.node(in.NodeId)
-	if errno == 0 {
+	if errno == 0 && n.entry != nil {
+		n.entry.fill(&out.Attr, n.key.ino)
+		out.SetTimeout(Long)
+	} else if errno == 0 {
 		var st unix.Statx_t
 		if errno = fs.stat(n, in.Fh(), statMask, &st); errno == 0 {
 			fs.attr(&st, &out.Attr)
@@ -107,7 +110,9 @@ func (fs *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) 
 func (fs *FS) Statx(_ <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {
 	ev := fs.begin(trace.OpGetattr, &in.InHeader)
 	n, errno := fs.node(in.NodeId)
-	if errno == 0 {
+	if errno == 0 && n.entry != nil {
+		errno = syscall.ENOSYS
+	} else if errno == 0 {
 		var st unix.Statx_t
 		if errno = fs.stat(n, in.Fh, int(in.SxMask)|statMask, &st); errno == 0 {
 			out.FromStatx(&st)

@@ -32,23 +32,6 @@ type Observer interface {
 	Event(*trace.Event)
 }
 
-// Redirector answers for names before the tree is asked.
-type Redirector interface {
-	// Lookup says what the name is: nothing (Pass), known to be absent, or the
-	// file at another absolute path of the tree.
-	Lookup(dir, name string) (Answer, string)
-}
-
-// Answer of a Redirector.
-type Answer int
-
-// Answers.
-const (
-	Pass   Answer = iota // look into the tree
-	Absent               // it is not there
-	Other                // it is the file at the path
-)
-
 // Options of a file system. The zero value shows `/`, caches nothing and
 // observes nothing.
 type Options struct {

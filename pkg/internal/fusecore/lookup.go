@@ -33,13 +33,15 @@ func (fs *FS) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fus
 }
 
 func (fs *FS) lookup(p *node, name string, out *fuse.EntryOut) syscall.Errno {
-	redirect := ""
 	if fs.opts.Redirector != nil {
-		switch answer, other := fs.opts.Redirector.Lookup(fs.path(p), name); answer {
+		switch answer, e := fs.opts.Redirector.Lookup(fs.path(p), name); answer {
 		case Absent:
 			return syscall.ENOENT
-		case Other:
-			redirect = other
+		case Planned:
+			return fs.planned(p, name, e, out)
+		}
+		if p.entry != nil {
+			return syscall.ENOENT
 		}
 	}
 	// What is watched must be watched before it is looked at, or a change in
@@ -53,16 +55,11 @@ func (fs *FS) lookup(p *node, name string, out *fuse.EntryOut) syscall.Errno {
 		fs.watch.addFD(p, d.fd)
 	}
 	var st unix.Statx_t
-	var err error
-	if redirect != "" {
-		err = unix.Statx(fs.root.pin, below(redirect), unix.AT_SYMLINK_NOFOLLOW, statMask, &st)
-	} else {
-		err = unix.Statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW, statMask, &st)
-	}
+	err := unix.Statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW, statMask, &st)
 	if err != nil {
 		return errnoOf(err)
 	}
-	n := fs.enter(p, name, &st, redirect)
+	n := fs.enter(p, name, &st, "")
 	fs.fill(n, p, &st, out)
 	return 0
 }
@@ -88,6 +85,9 @@ func (fs *FS) Access(_ <-chan struct{}, in *fuse.AccessIn) fuse.Status {
 	if fs.opts.ReadOnly && in.Mask&unix.W_OK != 0 {
 		return ev.end(syscall.EROFS)
 	}
+	if n.entry != nil {
+		return ev.end(0)
+	}
 	fd, errno := fs.openPath(n)
 	if errno == 0 {
 		errno = errnoOf(unix.Faccessat(unix.AT_FDCWD, procPath(fd), in.Mask, 0))
@@ -104,6 +104,9 @@ func (fs *FS) Readlink(_ <-chan struct{}, in *fuse.InHeader) ([]byte, fuse.Statu
 		return nil, ev.end(errno)
 	}
 	ev.node(n)
+	if n.entry != nil {
+		return []byte(n.entry.Link), ev.end(0)
+	}
 	fd, errno := fs.openPath(n)
 	if errno != 0 {
 		return nil, ev.end(errno)

@@ -86,16 +86,19 @@ func (w writesTo) Event(ev *trace.Event) {
 
 type redirects map[string]string
 
-func (r redirects) Lookup(dir, name string) (Answer, string) {
+func (r redirects) Lookup(dir, name string) (Answer, *Entry) {
 	switch other, ok := r[filepath.Join(dir, name)]; {
 	case !ok:
-		return Pass, ""
+		return Pass, nil
 	case other == "":
-		return Absent, ""
+		return Absent, nil
 	default:
-		return Other, other
+		return Planned, &Entry{Mode: unix.S_IFREG | 0o644, Content: other}
 	}
 }
+
+func (redirects) List(string) ([]Listed, bool) { return nil, false }
+func (redirects) Changed(string)               {}
 
 // mount shows s.Options.Root at a new directory until the test ends.
 func mount(t testing.TB, s served) string {

@@ -36,6 +36,7 @@ type node struct {
 	key      key
 	mode     uint32 // type
 	redirect string // absolute path of the file, by a Redirector
+	entry    *Entry
 	touched  atomic.Bool
 	opening  sync.Mutex // while a handle is made
 
@@ -92,7 +93,10 @@ func (fs *FS) node(id uint64) (*node, syscall.Errno) {
 
 // enter gives the node of a file that was found in a directory, and counts the look-up.
 func (fs *FS) enter(p *node, name string, st *unix.Statx_t, redirect string) *node {
-	k, mode := keyOf(st), uint32(st.Mode)&unix.S_IFMT
+	return fs.enterKey(p, name, keyOf(st), uint32(st.Mode)&unix.S_IFMT, redirect)
+}
+
+func (fs *FS) enterKey(p *node, name string, k key, mode uint32, redirect string) *node {
 	fs.mu.Lock()
 	n := fs.byKey[k]
 	if n == nil || n.mode != mode || n.redirect != redirect {

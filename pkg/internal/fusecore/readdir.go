@@ -13,11 +13,12 @@ import (
 
 // dirBuffer is what getdents64(2) has given and the kernel has not taken yet.
 type dirBuffer struct {
-	mu   sync.Mutex
-	buf  []byte
-	todo []byte
-	off  uint64 // of the entry that comes next
-	dev  uint64
+	mu    sync.Mutex
+	buf   []byte
+	todo  []byte
+	off   uint64 // of the entry that comes next
+	dev   uint64
+	names []Listed
 }
 
 // OpenDir implements fuse.RawFileSystem.
@@ -29,6 +30,13 @@ func (fs *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fus
 		return ev.end(errno)
 	}
 	ev.node(n)
+	if n.entry != nil {
+		names, _ := fs.opts.Redirector.List(fs.path(n))
+		h := &handle{fd: -1, n: n, flags: in.Flags, path: ev.Path, dir: &dirBuffer{names: names}}
+		fs.register(h)
+		out.Fh = h.id
+		return ev.end(0)
+	}
 	fd, errno := fs.openFile(n, unix.O_RDONLY|unix.O_DIRECTORY|int(in.Flags&unix.O_NOATIME))
 	if errno != 0 {
 		return ev.end(errno)
@@ -60,6 +68,15 @@ func (fs *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList
 	d := h.dir
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if h.fd < 0 {
+		for i := in.Offset; i < uint64(len(d.names)); i++ {
+			e := d.names[i]
+			if !out.AddDirEntry(fuse.DirEntry{Ino: plannedKey(join(h.path, e.Name)).ino, Off: i + 1, Mode: e.Mode & unix.S_IFMT, Name: e.Name}) {
+				break
+			}
+		}
+		return ev.end(0)
+	}
 	if in.Offset != d.off {
 		if _, err := unix.Seek(h.fd, int64(in.Offset), unix.SEEK_SET); err != nil {
 			return ev.end(errnoOf(err))
