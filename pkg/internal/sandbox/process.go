@@ -41,11 +41,16 @@ func (p *Process) View() (*View, error) {
 	if p.reaped {
 		return nil, os.ErrProcessDone
 	}
-	v, err := openNamespaces(p.pid)
+	return ViewOf(p.pid)
+}
+
+// ViewOf opens the namespaces of a process that is in a view.
+func ViewOf(pid int) (*View, error) {
+	v, err := openNamespaces(pid)
 	if err != nil {
 		return nil, err
 	}
-	dir := "/proc/" + strconv.Itoa(p.pid)
+	dir := "/proc/" + strconv.Itoa(pid)
 	fd, err := syscall.Open(dir+"/root", oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		v.Close()
