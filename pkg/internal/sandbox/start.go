@@ -143,7 +143,7 @@ func (s *starter) start() (err error) {
 // prepare decides what the stage is to do.
 func (s *starter) prepare() error {
 	s.task = task{
-		argv: s.Argv, env: s.Env, path: s.Path, dir: s.Dir, way: s.Way, watch: s.Watch, bind: s.Bind, readOnly: s.ReadOnly,
+		argv: s.Argv, env: s.Env, path: s.Path, dir: s.Dir, way: s.Way, watch: s.Watch, bind: s.Bind, readOnly: s.ReadOnly, mustDir: s.Dir != "",
 		join: s.Join != nil, uid: uint32(os.Geteuid()), gid: uint32(os.Getegid()), creds: s.creds,
 	}
 	s.task.allowOther = s.task.uid == 0
