@@ -37,6 +37,7 @@ type node struct {
 	mode     uint32 // type
 	redirect string // absolute path of the file, by a Redirector
 	entry    *Entry
+	asked    atomic.Int32 // look-ups in a directory
 	touched  atomic.Bool
 	opening  sync.Mutex // while a handle is made
 
@@ -235,7 +236,7 @@ func (fs *FS) fill(n *node, p *node, st *unix.Statx_t, out *fuse.EntryOut) {
 	if fs.watch != nil {
 		if p != nil && fs.watch.watches(p) {
 			entry = Long
-			if !n.isDir() && st.Nlink == 1 || n.isDir() && fs.watch.add(n) {
+			if !n.isDir() && st.Nlink == 1 || n.isDir() && n.asked.Load() >= fs.opts.WatchAfter && fs.watch.add(n) {
 				attr = Long
 			}
 		}
