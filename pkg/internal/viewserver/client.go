@@ -65,9 +65,11 @@ func (k *Kind) Start() (*Server, error) {
 		return nil, err
 	}
 	defer null.Close()
-	p, err := os.StartProcess("/proc/self/exe", []string{k.Name}, &os.ProcAttr{
+	// Not os.StartProcess: the first one of a process starts another, to find out
+	// whether there are pidfds.
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{k.Name}, &syscall.ProcAttr{
 		Dir: "/", Env: []string{"GOTRACEBACK=single"},
-		Files: []*os.File{null, null, w, theirs, served},
+		Files: []uintptr{null.Fd(), null.Fd(), w.Fd(), theirs.Fd(), served.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
@@ -75,9 +77,7 @@ func (k *Kind) Start() (*Server, error) {
 	}
 	s := &Server{kind: k, control: control, stage: stage, stderr: stderr, replies: make(chan Reply, 1), said: make(chan string, 1), ended: make(chan struct{})}
 	go func() {
-		if state, err := p.Wait(); err == nil {
-			s.state = state.String()
-		}
+		s.state = waitFor(pid)
 		close(s.ended)
 	}()
 	go func() {
@@ -86,6 +86,23 @@ func (k *Kind) Start() (*Server, error) {
 		s.said <- strings.TrimSpace(string(b))
 	}()
 	return s, nil
+}
+
+// waitFor says how a child has ended.
+func waitFor(pid int) string {
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &status, 0, nil)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return "nobody knows how"
+		case status.Signaled():
+			return "signal: " + status.Signal().String()
+		default:
+			return fmt.Sprintf("exit status %d", status.ExitStatus())
+		}
+	}
 }
 
 func (s *Server) send(b []byte, files ...*os.File) error {

@@ -121,7 +121,7 @@ func readAll(f *os.File) ([]byte, error) {
 
 // Options implements viewserver.Handler.
 func (v *viewer) Options() (fusecore.Options, error) {
-	o := fusecore.Options{Mode: trace.ModePaths}
+	o := fusecore.Options{Mode: trace.ModePaths, WatchAfter: watchAfter}
 	if len(v.table.dirs) > 0 {
 		o.Redirector = v.table
 	}
@@ -179,3 +179,7 @@ func (r *Result) decode(b []byte) error {
 	}
 	return nil
 }
+
+// watchAfter is how many look-ups in a directory make it worth a watch: more
+// than most programs make in most directories when they start.
+const watchAfter = 32
