@@ -78,6 +78,10 @@ func (r *recorder) Options() (fusecore.Options, error) {
 	return fusecore.Options{Mode: r.mode, Observer: r}, nil
 }
 
+// Connected implements viewserver.Handler. What is asked before the program
+// starts is not recorded, and must be asked again.
+func (r *recorder) Connected(*fusecore.FS) {}
+
 // Open implements viewserver.Handler.
 func (r *recorder) Open(body []byte, files []*os.File, pid int) (viewserver.Session, error) {
 	s, err := newSession(r, pid, body, files)

@@ -37,7 +37,6 @@ func Start(cfg Config) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	creds.ignored = ignoredSignals(creds.ignored)
 	s := &starter{Config: cfg, creds: creds, p: &Process{ended: make(chan struct{}), socket: -1}}
 	started := make(chan error)
 	go s.run(started)
@@ -63,15 +62,16 @@ func (s *starter) run(started chan<- error) {
 	// so that it stays until the program has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s.p.signal = newForwarder(s.p, s.creds)
-	go s.p.signal.listen()
 	if s.Way == Fusermount {
 		// A signal must not end main while there is a mount to remove.
+		s.listen()
 		<-s.p.signal.ready
 	}
 	err := s.start()
 	if err != nil {
-		s.p.signal.stop()
+		if s.p.signal != nil {
+			s.p.signal.stop()
+		}
 	} else {
 		<-s.p.signal.ready
 		go s.p.signal.run()
@@ -80,6 +80,16 @@ func (s *starter) run(started chan<- error) {
 	if err == nil {
 		s.p.watch()
 	}
+}
+
+// listen begins to take signals over, once it is known which are ignored.
+func (s *starter) listen() {
+	if s.p.signal == nil {
+		s.creds.ignored = ignoredSignals(s.creds.ignored)
+		s.p.signal = newForwarder(s.p, s.creds)
+		go s.p.signal.listen()
+	}
+	s.task.creds = s.creds
 }
 
 func (s *starter) start() (err error) {
@@ -219,6 +229,8 @@ func (s *starter) talk() error {
 	if s.p.view, err = openNamespaces(s.p.pid); err != nil {
 		return stepError("open namespaces", "", err)
 	}
+	// It takes a millisecond, which the stage needs to begin.
+	s.listen()
 	text := s.task.encode()
 	head := binary.LittleEndian.AppendUint32(nil, uint32(len(text)))
 	// EPIPE: it ended already, and a frame says why.

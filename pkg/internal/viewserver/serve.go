@@ -19,6 +19,8 @@ import (
 
 // Handler is what servers of one kind do.
 type Handler interface {
+	// Connected is called before the first request is served.
+	Connected(*fusecore.FS)
 	// Open takes the configuration of a program, which came from the process pid.
 	// The first is of the program that makes the view. An error refuses it.
 	Open(body []byte, files []*os.File, pid int) (Session, error)
@@ -194,7 +196,11 @@ func (s *serving) connect(m sandbox.Mounted, dev *os.File) error {
 	if err != nil {
 		return err
 	}
-	return s.view.FS.Connect(fd)
+	if err := s.view.FS.Connect(fd); err != nil {
+		return err
+	}
+	s.handler.Connected(s.view.FS)
+	return nil
 }
 
 // refuse says why there will be no view: to the stage, or to main where there is

@@ -98,7 +98,7 @@ func (v *viewer) Open(body []byte, files []*os.File, _ int) (viewserver.Session,
 		}
 		return s, nil
 	}
-	v.sum, s.first = string(body[1:]), true
+	v.sum = string(body[1:])
 	text, err := readAll(files[0])
 	if err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
@@ -128,18 +128,18 @@ func (v *viewer) Options() (fusecore.Options, error) {
 	return o, nil
 }
 
-// session implements viewserver.Session.
-type session struct {
-	viewer       *viewer
-	first, stats bool
+// Connected implements viewserver.Handler.
+func (v *viewer) Connected(fs *fusecore.FS) {
+	fs.Record(time.Now()) // what is told from now on, the kernel may keep
 }
 
-func (s *session) Begin(v *viewserver.View) error {
-	if s.first {
-		v.FS.Record(time.Now()) // what is told from now on, the kernel may keep
-	}
-	return nil
+// session implements viewserver.Session.
+type session struct {
+	viewer *viewer
+	stats  bool
 }
+
+func (s *session) Begin(*viewserver.View) error { return nil }
 
 func (s *session) Lost() {}
 
