@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,12 +25,12 @@ type Server struct {
 	replies chan Reply
 	stderr  *os.File
 	said    chan string
-	ended   chan struct{} // closed when it has ended; nil: another program's process started it
-	state   string        // how, then
+	pid     int           // 0: another program's process started it
+	ended   func() string // waits until it has ended, and says how
 }
 
 // Joined says whether another process has made the view.
-func (s *Server) Joined() bool { return s.ended == nil }
+func (s *Server) Joined() bool { return s.pid == 0 }
 
 func socketpair() (a, b *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
@@ -40,6 +41,14 @@ func socketpair() (a, b *os.File, err error) {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, maxMessage)
 	}
 	return os.NewFile(uintptr(fds[0]), "socket"), os.NewFile(uintptr(fds[1]), "socket"), nil
+}
+
+// polled has the runtime wait for what comes, not a thread: one that waits in a
+// system call is looked after every 20 us for 10 ms (retake in runtime/proc.go),
+// which was a seventh of the CPU time of a short run.
+func polled(fd int) *os.File {
+	unix.SetNonblock(fd, true)
+	return os.NewFile(uintptr(fd), "socket")
 }
 
 // Start starts a server in a session of its own: neither the terminal nor the
@@ -65,6 +74,11 @@ func (k *Kind) Start() (*Server, error) {
 		return nil, err
 	}
 	defer null.Close()
+	own, err := unix.FcntlInt(control.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	control.Close()
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
 	// Not os.StartProcess: the first one of a process starts another, to find out
 	// whether there are pidfds.
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{k.Name}, &syscall.ProcAttr{
@@ -73,13 +87,11 @@ func (k *Kind) Start() (*Server, error) {
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
+		unix.Close(own)
 		return nil, fmt.Errorf("starting %s: %w", k.What, err)
 	}
-	s := &Server{kind: k, control: control, stage: stage, stderr: stderr, replies: make(chan Reply, 1), said: make(chan string, 1), ended: make(chan struct{})}
-	go func() {
-		s.state = waitFor(pid)
-		close(s.ended)
-	}()
+	s := &Server{kind: k, control: polled(own), stage: stage, stderr: stderr, replies: make(chan Reply, 1), said: make(chan string, 1), pid: pid}
+	s.ended = sync.OnceValue(func() string { return waitFor(pid) })
 	go func() {
 		b, _ := io.ReadAll(io.LimitReader(stderr, 64<<10))
 		io.Copy(io.Discard, stderr) // or it would wait for room
@@ -106,17 +118,43 @@ func waitFor(pid int) string {
 }
 
 func (s *Server) send(b []byte, files ...*os.File) error {
-	if err := send(int(s.control.Fd()), b, files...); err != nil {
+	if err := s.try(true, func(fd int) error { return send(fd, b, files...) }); err != nil {
 		return s.Because(s.kind.Lost)
 	}
 	return nil
+}
+
+// try calls f until it need not wait.
+func (s *Server) try(write bool, f func(fd int) error) error {
+	conn, err := s.control.SyscallConn()
+	if err != nil {
+		return err
+	}
+	wait := conn.Read
+	if write {
+		wait = conn.Write
+	}
+	var failed error
+	err = wait(func(fd uintptr) bool {
+		failed = f(int(fd))
+		return failed != unix.EAGAIN
+	})
+	if err != nil {
+		return err
+	}
+	return failed
 }
 
 // receive waits for a reply; an error without Reply.Err says that the server
 // has ended.
 func (s *Server) receive() (Reply, []*os.File, error) {
 	var r Reply
-	b, files, err := receive(int(s.control.Fd()))
+	var b []byte
+	var files []*os.File
+	err := s.try(false, func(fd int) (err error) {
+		b, files, err = receive(fd)
+		return err
+	})
 	if err == nil {
 		r, err = decodeReply(b)
 	}
@@ -190,8 +228,8 @@ func (s *Server) Finish(body []byte) ([]byte, error) {
 		return nil, err // it has ended, and the program upon that before it could be
 	}
 	r, ok := <-s.replies
-	if r.Last && s.ended != nil {
-		<-s.ended
+	if r.Last && s.pid != 0 {
+		s.ended()
 	}
 	switch {
 	case !ok:
@@ -204,9 +242,8 @@ func (s *Server) Finish(body []byte) ([]byte, error) {
 
 // Because adds how the server ended, and what it said before.
 func (s *Server) Because(err error) error {
-	if s.ended != nil && errors.Is(err, s.kind.Lost) {
-		<-s.ended
-		err = fmt.Errorf("%w (%s)", err, s.state)
+	if s.pid != 0 && errors.Is(err, s.kind.Lost) {
+		err = fmt.Errorf("%w (%s)", err, s.ended())
 	}
 	select {
 	case text := <-s.said:

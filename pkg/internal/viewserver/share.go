@@ -67,7 +67,7 @@ func (l *Launch) join() (*Server, error) {
 		return nil, ErrTaken
 	}
 	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, maxMessage)
-	return &Server{kind: l.Kind, control: os.NewFile(uintptr(fd), "socket"), replies: make(chan Reply, 1), said: make(chan string, 1)}, nil
+	return &Server{kind: l.Kind, control: polled(fd), replies: make(chan Reply, 1), said: make(chan string, 1)}, nil
 }
 
 // meet gives a server that a program before us has started, with its view, or
