@@ -20,7 +20,11 @@ func TestMain(m *testing.M) {
 		os.Unsetenv("COMPAT_TEST_VIEW")
 		os.Exit(runJob(text))
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if builtDir != "" {
+		os.RemoveAll(builtDir)
+	}
+	os.Exit(status)
 }
 
 // job is what a process of its own is to do.

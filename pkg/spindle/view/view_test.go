@@ -85,12 +85,16 @@ func fail(err error) {
 }
 `
 
+// builtDir is to be removed in the end.
+var builtDir string
+
 // built builds the program once, in a directory that all users can read.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "compat-view")
 	if err != nil {
 		return "", err
 	}
+	builtDir = dir
 	os.Chmod(dir, 0o755)
 	src := filepath.Join(dir, "main.go")
 	if err := os.WriteFile(src, []byte(program), 0o644); err != nil {
