@@ -13,7 +13,8 @@ type Launch struct {
 	*Kind
 	Sandbox sandbox.Config // Way, Server and Join are set by Start
 	Share   string         // name of a view to share; "": one of its own
-	// Config gives what to tell the server. It is called while that starts. way
+	// Config gives what to tell the server. It is called while that starts, by another
+	// goroutine. way
 	// is "" where the view is there already.
 	Config func(way sandbox.Way) (body []byte, files []*os.File, err error)
 }
@@ -44,23 +45,40 @@ func (l *Launch) Start() (*Server, *sandbox.Process, error) {
 	if c.Way, err = sandbox.Probe(); err != nil {
 		return s, nil, err
 	}
-	body, files, err := l.Config(c.Way)
-	if err != nil {
-		return s, nil, err
-	}
-	if listener != nil {
-		files = append([]*os.File{listener}, files...)
-	}
-	if err := s.send((&config{shared: listener != nil, way: string(c.Way), body: body}).encode(), files...); err != nil {
-		return s, nil, err
-	}
+	// The stage begins while a large configuration is made.
+	configured := make(chan error, 1)
+	go func() {
+		err := l.configure(s, c.Way, listener)
+		if err != nil {
+			s.control.Close() // upon which the server ends, and then the stage
+		}
+		configured <- err
+	}()
 	c.Server = s.stage
 	p, err := sandbox.Start(c)
 	s.stage.Close()
+	if err := <-configured; err != nil {
+		if p != nil {
+			p.KillView()
+		}
+		return s, nil, err
+	}
 	if err != nil {
 		return s, nil, s.Because(err)
 	}
 	return s, p, nil
+}
+
+// configure tells the server of the first program.
+func (l *Launch) configure(s *Server, way sandbox.Way, listener *os.File) error {
+	body, files, err := l.Config(way)
+	if err != nil {
+		return err
+	}
+	if listener != nil {
+		files = append([]*os.File{listener}, files...)
+	}
+	return s.send((&config{shared: listener != nil, way: string(way), body: body}).encode(), files...)
 }
 
 // NotStarted says whether what failed is the program's own, with the status that

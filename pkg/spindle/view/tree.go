@@ -87,7 +87,7 @@ func (t *Tree) encode() ([]byte, error) {
 		dir, name := split(f.Path)
 		d := in(dir)
 		d.entries = append(d.entries, planned{name, f, mode})
-		size += 128 + len(name)
+		size += 160 + len(name)
 	}
 	missing(dirs)
 	for _, p := range t.Absent {

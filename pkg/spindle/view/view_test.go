@@ -49,7 +49,11 @@ func main() {
 		case "stat":
 			st, err := os.Lstat(arg)
 			fail(err)
-			fmt.Println(st.Mode(), st.Size(), st.ModTime().UnixNano())
+			size := st.Size()
+			if st.IsDir() {
+				size = 0 // that of a directory means nothing
+			}
+			fmt.Println(st.Mode(), size, st.ModTime().UnixNano())
 		case "readlink":
 			to, err := os.Readlink(arg)
 			fail(err)
