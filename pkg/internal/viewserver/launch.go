@@ -64,7 +64,10 @@ func (l *Launch) Start() (*Server, *sandbox.Process, error) {
 		return s, nil, err
 	}
 	if err != nil {
-		return s, nil, s.Because(err)
+		if _, _, ok := NotStarted(err); !ok { // of that the server knows nothing
+			err = s.Because(err)
+		}
+		return s, nil, err
 	}
 	return s, p, nil
 }
