@@ -11,11 +11,10 @@ import (
 	"syscall"
 
 	"github.com/compspec/compat/cmd/compat/internal/exit"
-	"github.com/compspec/compat/pkg/record"
+	_ "github.com/compspec/compat/cmd/compat/internal/servers" // the other processes of record and spindle begin there
 )
 
 func main() {
-	record.Main() // the recorder's other processes begin here
 	os.Exit(run())
 }
 

@@ -35,7 +35,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/compspec/compat/pkg/internal/mpi"
 	"github.com/compspec/compat/pkg/internal/sandbox"
+	"github.com/compspec/compat/pkg/internal/viewserver"
 	"github.com/compspec/compat/pkg/record/trace"
 )
 
@@ -44,7 +46,7 @@ import (
 func Main() {
 	sandbox.Stage()
 	if len(os.Args) > 0 && os.Args[0] == serverName {
-		os.Exit(serverMain())
+		os.Exit(viewserver.Main(newRecorder()))
 	}
 }
 
@@ -114,79 +116,32 @@ func Run(_ context.Context, o Options) (*Result, error) {
 		return nil, unstarted(&o, err)
 	}
 	if o.Share != "" {
-		o.Bind = append(slices.Clone(o.Bind), sessionDirs(o.Env)...)
+		o.Bind = append(slices.Clone(o.Bind), mpi.SessionDirs(o.Env)...)
 	}
-	s, p, err := start(&o, path)
+	l := &viewserver.Launch{
+		Kind: kind(), Share: o.Share,
+		Sandbox: sandbox.Config{Argv: o.Argv, Path: path, Env: o.Env, Watch: o.Watch, Bind: o.Bind, ReadOnly: o.ReadOnly},
+		Config:  func(way sandbox.Way) ([]byte, []*os.File, error) { return configure(&o, path, way) },
+	}
+	s, p, err := l.Start()
 	if s != nil {
-		defer s.close()
+		defer s.Close()
+	}
+	if errors.Is(err, viewserver.ErrTaken) {
+		err = fmt.Errorf("%w of this job: give the ranks an --out-dir and leave out --mpi", err)
+	}
+	if err != nil {
+		return nil, unstarted(&o, err)
+	}
+	exit, err := s.Wait(p)
+	if errors.Is(err, ErrLost) {
+		return &Result{Exit: exit}, err
 	}
 	if err != nil {
 		return nil, err
 	}
-	lost, killed := make(chan struct{}), make(chan struct{})
-	go func() {
-		if s.wait() != nil { // it says nothing before it is asked, unless it ends
-			close(lost)
-			p.KillView()
-			close(killed)
-		}
-	}()
-	exit, err := p.Wait()
-	select {
-	case <-lost:
-		<-killed
-		return &Result{Exit: exit}, s.because(ErrLost)
-	default:
-	}
-	if err != nil {
-		return nil, fmt.Errorf("waiting for the program: %w", err)
-	}
-	footer, err := s.finish(&exit)
+	footer, err := finish(s, &exit)
 	return &Result{Exit: exit, Footer: footer}, err
-}
-
-// start starts the server and the program, or the program in the view of a rank
-// that was here before.
-func start(o *Options, path string) (*server, *sandbox.Process, error) {
-	var listener *os.File
-	c := sandbox.Config{Argv: o.Argv, Path: path, Env: o.Env, Watch: o.Watch, Bind: o.Bind, ReadOnly: o.ReadOnly}
-	if o.Share != "" {
-		s, view, l, err := meet(o, path)
-		if err != nil {
-			return nil, nil, err
-		}
-		if view != nil {
-			defer view.Close()
-			c.Join = view
-			p, err := sandbox.Start(c)
-			return s, p, unstarted(o, err)
-		}
-		listener = l
-		defer listener.Close()
-	}
-	s, err := startServer()
-	if err != nil {
-		return nil, nil, err
-	}
-	if c.Way, err = sandbox.Probe(); err != nil {
-		return s, nil, unsupported(err)
-	}
-	if err := s.configure(o, path, "", c.Way); err != nil {
-		return s, nil, err
-	}
-	c.Server = s.stage
-	p, err := sandbox.Start(c)
-	s.stage.Close()
-	if err != nil {
-		return s, nil, s.because(unstarted(o, err))
-	}
-	if listener != nil {
-		if err := s.share(p, listener); err != nil {
-			p.KillView()
-			return s, nil, fmt.Errorf("sharing the view: %w", err)
-		}
-	}
-	return s, p, nil
 }
 
 // Mount shows the recording view at a directory until ctx is done, for programs
@@ -196,12 +151,11 @@ func Mount(ctx context.Context, dir string, o Options) (*Result, error) {
 	if err != nil {
 		return nil, unsupported(err)
 	}
-	s, err := startServer()
+	s, err := kind().Start()
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	s.stage.Close()
+	defer s.Close()
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
@@ -210,28 +164,32 @@ func Mount(ctx context.Context, dir string, o Options) (*Result, error) {
 		dir = filepath.Join(up, filepath.Base(dir))
 	}
 	ours := dir
-	if text, err := os.ReadFile("/proc/self/mountinfo"); err != nil || viewAt(string(text), dir) {
+	if text, err := os.ReadFile("/proc/self/mountinfo"); err != nil || viewserver.ViewAt(string(text), dir) {
 		ours = "" // the server must not unmount the view of somebody else, which is there already
 	}
-	if err := s.configure(&o, "", ours, way); err != nil {
+	body, files, err := configure(&o, "", way)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.ConfigureMount(way, ours, body, files...); err != nil {
 		return nil, err
 	}
 	fd, how, unmount, err := sandbox.Mount(way, dir, sandbox.MountOptions{ReadOnly: o.ReadOnly})
 	if err != nil {
 		return nil, unsupported(err)
 	}
-	err = s.mounted(fd, how)
+	err = s.Mounted(fd, how)
 	fd.Close()
 	if err == nil {
 		lost := make(chan struct{})
 		go func() {
-			s.wait()
+			s.Lost()
 			close(lost)
 		}()
 		select {
 		case <-ctx.Done():
 		case <-lost:
-			err = s.because(ErrLost)
+			err = s.Because(ErrLost)
 		}
 	}
 	if uerr := unmount(); err == nil && uerr != nil {
@@ -240,23 +198,21 @@ func Mount(ctx context.Context, dir string, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	footer, err := s.finish(nil)
+	footer, err := finish(s, nil)
 	return &Result{Footer: footer}, err
 }
 
 // unstarted tells what the program's file is to blame for from all else.
 func unstarted(o *Options, err error) error {
-	var e *sandbox.StepError
-	if errors.As(err, &e) && e.ExitStatus() != 125 {
-		return &NotStartedError{e.ExitStatus(), fmt.Errorf("%s: %w", o.Argv[0], e.Errno)}
+	if status, why, ok := viewserver.NotStarted(err); ok {
+		return &NotStartedError{status, fmt.Errorf("%s: %w", o.Argv[0], why)}
 	}
 	return unsupported(err)
 }
 
 func unsupported(err error) error {
-	var u *sandbox.UnsupportedError
-	if errors.As(err, &u) {
-		return &UnsupportedError{err, u.Hint}
+	if hint, ok := viewserver.Unsupported(err); ok {
+		return &UnsupportedError{err, hint}
 	}
 	return err
 }

@@ -19,24 +19,25 @@ import (
 // session is one recording: of the program, and where ranks share the view, of
 // one rank.
 type session struct {
-	control int // socket to the process that runs the recorder
-	pid     int // of that process: all that descends from it is recorded here
-	config  *config
-	output  *os.File
-	liveTo  *os.File
-	started time.Time
-	writer  *trace.Writer
-	live    *trace.Writer // nil: nobody looks on
+	recorder *recorder
+	first    bool
+	pid      int // of the process that runs the recorder: all that descends from it is recorded here
+	config   *config
+	output   *os.File
+	liveTo   *os.File
+	started  time.Time
+	writer   *trace.Writer
+	live     *trace.Writer // nil: nobody looks on
 }
 
 // newSession takes a configuration that came with its files.
-func newSession(control, pid int, b []byte, files []*os.File) (*session, error) {
-	var r request
-	if err := json.Unmarshal(b, &r); err != nil || r.Config == nil || len(files) == 0 || r.Config.Live && len(files) < 2 {
+func newSession(r *recorder, pid int, body []byte, files []*os.File) (*session, error) {
+	var c config
+	if err := json.Unmarshal(body, &c); err != nil || len(files) == 0 || c.Live && len(files) < 2 {
 		return nil, fmt.Errorf("no configuration came: %v", err)
 	}
-	s := &session{control: control, pid: pid, config: r.Config, output: files[0]}
-	if r.Config.Live {
+	s := &session{recorder: r, pid: pid, config: &c, output: files[0]}
+	if c.Live {
 		s.liveTo = files[1]
 	}
 	return s, nil
@@ -69,8 +70,8 @@ func (s *session) event(ev *trace.Event) {
 	}
 }
 
-// end writes the footer, and gives what to say of it.
-func (s *session) end(f trace.Footer, requests map[string]int64) reply {
+// end writes the footer, and gives it.
+func (s *session) end(f trace.Footer, requests map[string]int64) (trace.Footer, error) {
 	f.Requests = requests
 	f.Time = int64(time.Since(s.started))
 	err := s.writer.Close(f)
@@ -81,12 +82,11 @@ func (s *session) end(f trace.Footer, requests map[string]int64) reply {
 		s.liveTo.Close()
 	}
 	s.output.Close()
-	out := reply{Footer: f}
-	out.Footer.Dropped = s.writer.Dropped()
+	f.Dropped = s.writer.Dropped()
 	if err != nil {
-		out.Err = incomplete(err, out.Footer.Dropped).Error()
+		err = incomplete(err, f.Dropped)
 	}
-	return out
+	return f, err
 }
 
 // empty takes what the output held before, now that there is something to put
@@ -117,15 +117,6 @@ func incomplete(err error, dropped int64) error {
 	return fmt.Errorf("the recording is not whole, %d events or more are missing: %w", dropped, cause(err))
 }
 
-func (s *session) reply(r reply, files ...int) {
-	b, _ := json.Marshal(r)
-	var rights []byte
-	if len(files) > 0 {
-		rights = unix.UnixRights(files...)
-	}
-	unix.Sendmsg(s.control, b, rights, nil, unix.MSG_NOSIGNAL)
-}
-
 // sessions knows whose event is whose.
 type sessions struct {
 	mu      sync.RWMutex
@@ -140,8 +131,7 @@ func (t *sessions) add(s *session) {
 	t.all = append(t.all, s)
 }
 
-// remove says how many are left.
-func (t *sessions) remove(s *session) int {
+func (t *sessions) remove(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, x := range t.all {
@@ -156,7 +146,6 @@ func (t *sessions) remove(s *session) int {
 			delete(t.handles, h)
 		}
 	}
-	return len(t.all)
 }
 
 // deliver has the event written, by the session that it belongs to.

@@ -49,6 +49,11 @@ type Options struct {
 	AsCaller bool
 	// MaxNodes is how many files may be known to the kernel at a time; 0: DefaultMaxNodes.
 	MaxNodes int
+	// WatchAfter is after how many look-ups in a directory it is watched for changes
+	// of others; until then the kernel keeps names in it for Short. A watch costs a
+	// walk over all names that the kernel has of the directory, milliseconds where
+	// those are many (fsnotify_set_children_dentry_flags). 0: with the first.
+	WatchAfter int32
 	// NoPassthrough never lets the kernel read files without asking.
 	NoPassthrough bool
 	Log           io.Writer // of what should not happen; nil: nowhere

@@ -58,7 +58,7 @@ func (fs *FS) lookup(p *node, name string, out *fuse.EntryOut) syscall.Errno {
 		return errno
 	}
 	defer fs.put(d)
-	if fs.watch != nil {
+	if fs.watch != nil && p.asked.Add(1) > fs.opts.WatchAfter {
 		fs.watch.addFD(p, d.fd)
 	}
 	var st unix.Statx_t

@@ -34,8 +34,9 @@ type nameKey struct {
 type node struct {
 	id      uint64
 	key     key
-	mode    uint32 // type
-	plan    *Entry // of a planned file, which the tree is not asked for; see redirect.go
+	mode    uint32       // type
+	plan    *Entry       // of a planned file, which the tree is not asked for; see redirect.go
+	asked   atomic.Int32 // look-ups in a directory
 	touched atomic.Bool
 	opening sync.Mutex // while a handle is made
 
@@ -238,7 +239,7 @@ func (fs *FS) fill(n *node, p *node, st *unix.Statx_t, out *fuse.EntryOut) {
 	if fs.watch != nil {
 		if p != nil && fs.watch.watches(p) {
 			entry = Long
-			if !n.isDir() && st.Nlink == 1 || n.isDir() && fs.watch.add(n) {
+			if !n.isDir() && st.Nlink == 1 || n.isDir() && n.asked.Load() >= fs.opts.WatchAfter && fs.watch.add(n) {
 				attr = Long
 			}
 		}

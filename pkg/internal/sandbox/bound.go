@@ -102,6 +102,7 @@ func (s *boundStarter) prepare() error {
 			s.way = Root
 		}
 	}
+	s.listen() // the child itself needs to know what is ignored
 	s.child = newChild()
 	// A slave: file servers that are mounted on demand go on appearing inside.
 	s.child.propagation = syscall.MS_REC | syscall.MS_SLAVE

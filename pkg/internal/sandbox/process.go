@@ -41,11 +41,16 @@ func (p *Process) View() (*View, error) {
 	if p.reaped {
 		return nil, os.ErrProcessDone
 	}
-	v, err := openNamespaces(p.pid)
+	return ViewOf(p.pid)
+}
+
+// ViewOf opens the namespaces of a process that is in a view.
+func ViewOf(pid int) (*View, error) {
+	v, err := openNamespaces(pid)
 	if err != nil {
 		return nil, err
 	}
-	if v.Root, err = openRoot(p.pid); err != nil {
+	if v.Root, err = openRoot(pid); err != nil {
 		v.Close()
 		return nil, err
 	}

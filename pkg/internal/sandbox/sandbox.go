@@ -59,7 +59,7 @@ type Config struct {
 	Argv []string // argv[0] as typed; at least one word
 	Path string   // the program file, see [LookPath]; relative to the working directory if not absolute
 	Env  []string // KEY=value; nil is none, not the caller's
-	Dir  string   // working directory, absolute; "" is the caller's
+	Dir  string   // working directory, absolute, which must be there in the view; "" is the caller's
 
 	Way      Way      // as [Probe] says; of no meaning with Join
 	Watch    []string // absolute: only these trees go through the view; empty: all do

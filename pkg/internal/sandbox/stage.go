@@ -62,7 +62,9 @@ func (s *stage) run() error {
 	} else if err := s.makeView(); err != nil {
 		return err
 	}
-	s.chdir()
+	if err := s.chdir(); err != nil {
+		return err
+	}
 	if s.server >= 0 {
 		message := (&Started{PID: os.Getpid(), Unrecorded: s.unrecorded}).encode()
 		if err := ask(s.server, message); err != nil {
@@ -125,13 +127,16 @@ func (s *stage) enter() error {
 // chdir goes to the working directory through the view. Where no path leads
 // there, or the program may not walk it, it stays where it was: alone it could
 // work there too.
-func (s *stage) chdir() {
-	if s.dir != "" && syscall.Chdir(s.dir) == nil {
-		return
+func (s *stage) chdir() error {
+	if s.dir != "" {
+		if err := syscall.Chdir(s.dir); err == nil || s.mustDir {
+			return stepError("chdir", s.dir, err)
+		}
 	}
 	if s.old >= 0 && syscall.Fchdir(s.old) == nil {
 		s.unrecorded = append(s.unrecorded, ".")
 	}
+	return nil
 }
 
 // exec becomes the program. It returns where that is impossible.

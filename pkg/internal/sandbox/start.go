@@ -67,7 +67,6 @@ func (s *starter) begin(way Way, socket int, steps steps) (*Process, error) {
 	if s.creds, err = readCredentials(); err != nil {
 		return nil, err
 	}
-	s.creds.ignored = ignoredSignals(s.creds.ignored)
 	s.p = &Process{ended: make(chan struct{}), socket: -1}
 	started := make(chan error)
 	go s.run(started)
@@ -91,15 +90,16 @@ func (s *starter) run(started chan<- error) {
 	// so that it stays until the program has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s.p.signal = newForwarder(s.p, s.creds)
-	go s.p.signal.listen()
 	if s.way == Fusermount {
 		// A signal must not end main while there is a mount to remove.
+		s.listen()
 		<-s.p.signal.ready
 	}
 	err := s.start()
 	if err != nil {
-		s.p.signal.stop()
+		if s.p.signal != nil {
+			s.p.signal.stop()
+		}
 	} else {
 		<-s.p.signal.ready
 		go s.p.signal.run()
@@ -107,6 +107,15 @@ func (s *starter) run(started chan<- error) {
 	started <- err
 	if err == nil {
 		s.p.watch()
+	}
+}
+
+// listen begins to take signals over, once it is known which are ignored.
+func (s *starter) listen() {
+	if s.p.signal == nil {
+		s.creds.ignored = ignoredSignals(s.creds.ignored)
+		s.p.signal = newForwarder(s.p, s.creds)
+		go s.p.signal.listen()
 	}
 }
 
@@ -182,7 +191,7 @@ func (s *viewStarter) cloned() error { return nil }
 // prepare decides what the stage is to do.
 func (s *viewStarter) prepare() error {
 	s.task = task{
-		argv: s.Argv, env: s.Env, path: s.Path, dir: s.Dir, way: s.Way, watch: s.Watch, bind: s.Bind, readOnly: s.ReadOnly,
+		argv: s.Argv, env: s.Env, path: s.Path, dir: s.Dir, way: s.Way, watch: s.Watch, bind: s.Bind, readOnly: s.ReadOnly, mustDir: s.Dir != "",
 		join: s.Join != nil, uid: uint32(os.Geteuid()), gid: uint32(os.Getegid()), creds: s.creds,
 	}
 	s.task.allowOther = s.task.uid == 0
@@ -266,6 +275,9 @@ func (s *viewStarter) talk() error {
 	if s.p.view, err = openNamespaces(s.p.pid); err != nil {
 		return stepError("open namespaces", "", err)
 	}
+	// It takes a millisecond, which the stage needs to begin.
+	s.listen()
+	s.task.creds = s.creds
 	text := s.task.encode()
 	head := binary.LittleEndian.AppendUint32(nil, uint32(len(text)))
 	// EPIPE: it ended already, and a frame says why.

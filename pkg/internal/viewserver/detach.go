@@ -1,4 +1,4 @@
-package record
+package viewserver
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 // that mounted it was killed. It leaves alone what is no view.
 func detach(way sandbox.Way, dir string) error {
 	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil || !viewAt(string(text), dir) {
+	if err != nil || !ViewAt(string(text), dir) {
 		return err
 	}
 	if way == sandbox.Root {
@@ -38,10 +38,10 @@ func detach(way sandbox.Way, dir string) error {
 	return errors.Join(fmt.Errorf("%s stays mounted", dir), err)
 }
 
-// viewAt says whether the last mount at a directory, the one that is seen, is a
+// ViewAt says whether the last mount at a directory, the one that is seen, is a
 // view: the mount point is the fifth field, and the type the first after " - "
 // (proc_pid_mountinfo(5)).
-func viewAt(mountinfo, dir string) (view bool) {
+func ViewAt(mountinfo, dir string) (view bool) {
 	if dir == "" {
 		return false
 	}

@@ -1,4 +1,4 @@
-package record
+package mpi
 
 import (
 	"os"
@@ -14,7 +14,7 @@ func TestSessionDirs(t *testing.T) {
 	if err := os.MkdirAll(store, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	got := sessionDirs([]string{
+	got := SessionDirs([]string{
 		"PMIX_SERVER_TMPDIR=" + server, "PMIX_DSTORE_21_BASE_PATH=" + store, "PMIX_DSTORE_ESH_BASE_PATH=" + store,
 		"PMIX_DSTORE_X_BASE_PATH=" + other, "PMIX_DSTORE_Y_BASE_PATH=" + server + "/absent", "PMIX_SYSTEM_TMPDIR=/tmp", "TMPDIR=/tmp",
 	})
