@@ -25,6 +25,9 @@ type Plan struct {
 	Absent []string `json:"absent,omitempty"`
 	// Search is what a plain start would ask for.
 	Search Search `json:"search"`
+	// Layers are the layers of the artifact behind the plan, in their order; each
+	// content of Files is in one. None: the contents are on this machine only.
+	Layers []Layer `json:"layers,omitempty"`
 }
 
 // Object is one file that the loader maps.
