@@ -151,6 +151,7 @@ func (m *mirrored) RoundTrip(req *http.Request) (*http.Response, error) {
 			h.down = true
 			m.mu.Unlock()
 		}
+		m.pass(h, req.URL.Path) // nor when the registry asks for a login, and this comes again
 		failed = append(failed, fmt.Errorf("mirror %s: %w", h.url.Host, err))
 		if m.log != nil {
 			m.log.Debug("mirror failed", "mirror", h.url.Host, "path", req.URL.Path, "error", err)
@@ -239,11 +240,22 @@ func (r *repository) avoid(kind, reference string) bool {
 		return false
 	}
 	delete(m.served, path)
+	m.passLocked(h, path)
+	return true
+}
+
+// pass has a mirror passed over for a path from now on.
+func (m *mirrored) pass(h *mirror, path string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.passLocked(h, path)
+}
+
+func (m *mirrored) passLocked(h *mirror, path string) {
 	if m.bad[path] == nil {
 		m.bad[path] = map[*mirror]struct{}{}
 	}
 	m.bad[path][h] = struct{}{}
-	return true
 }
 
 // isDown says whether a host could not be reached at all.
