@@ -54,14 +54,17 @@ func Decode(b []byte) (*Plan, error) {
 	if err := Validate(b); err != nil {
 		return nil, err
 	}
-	var p Plan
-	if err := json.Unmarshal(b, &p); err != nil {
-		return nil, fmt.Errorf("%w: %w", errInvalid, err)
+	p, err := readPlan(b)
+	if err != nil { // in a form that needs all of JSON
+		p = &Plan{}
+		if err := json.Unmarshal(b, p); err != nil {
+			return nil, fmt.Errorf("%w: %w", errInvalid, err)
+		}
 	}
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	return &p, nil
+	return p, nil
 }
 
 // Validate checks the bytes of a plan against their bound and the schema.

@@ -71,6 +71,25 @@ func TestEncodeDecode(t *testing.T) {
 	}
 }
 
+// The reader by hand and encoding/json see the same plan.
+func TestReadPlanAgrees(t *testing.T) {
+	p := small()
+	p.Objects[1].Name, p.Objects[0].Dlopen = "a\"b\\\u2028é", "<&>"
+	text, err := Encode(p)
+	check(t, err)
+	indented := new(bytes.Buffer)
+	check(t, json.Indent(indented, text, " ", "\t"))
+	for _, b := range [][]byte{text, indented.Bytes()} {
+		got, err := readPlan(b)
+		check(t, err)
+		var want Plan
+		check(t, json.Unmarshal(b, &want))
+		if !reflect.DeepEqual(got, &want) {
+			t.Errorf("%+v\nwant %+v", got, want)
+		}
+	}
+}
+
 // Plans that must not be acted upon: neither written nor read.
 func TestHostilePlansAreRefused(t *testing.T) {
 	file := func(path string) func(*Plan) {
@@ -190,6 +209,11 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("%v, %v", p, err)
 			}
 			return
+		}
+		var want Plan
+		check(t, json.Unmarshal(data, &want))
+		if !reflect.DeepEqual(p, &want) {
+			t.Fatalf("%+v\nencoding/json: %+v", p, want)
 		}
 		again, err := Encode(p)
 		check(t, err)

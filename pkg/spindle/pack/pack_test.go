@@ -150,12 +150,13 @@ func TestRoundTrip(t *testing.T) {
 // The bytes of layers do not depend on how contents are read, nor on what else
 // is in the plan where they are large.
 func TestPackIsReproducible(t *testing.T) {
-	tr := newTree(someSizes...)
+	sizes := []int{0, 1, 70000, 70000, ownLayer - 1, ownLayer, ownLayer + 1, 1<<20 + 1}
+	tr := newTree(sizes...)
 	tr.pack(t)
 	want := tr.plan.Layers
 	for _, wrap := range []func(io.Reader) io.Reader{iotest.HalfReader, iotest.DataErrReader,
 		func(r io.Reader) io.Reader { return iotest.OneByteReader(r) }} {
-		again := newTree(someSizes...)
+		again := newTree(sizes...)
 		again.wrap = wrap
 		again.pack(t)
 		if !slices.EqualFunc(want, again.plan.Layers, func(a, b spindle.Layer) bool {
