@@ -19,6 +19,11 @@ const (
 	MediaTypeHostIndex = "application/vnd.compspec.hostindex.v1.json+zstd"
 	MediaTypeLaunch    = "application/vnd.compspec.launch.plan.v1+json"
 
+	// Layers behind a launch plan: the content of one file, or those of several
+	// small ones, one behind the other.
+	MediaTypeLaunchFile   = "application/vnd.compspec.launch.file.v1+zstd"
+	MediaTypeLaunchBundle = "application/vnd.compspec.launch.bundle.v1+zstd"
+
 	// MediaTypeAttributes is the project's first format, still read and written.
 	MediaTypeAttributes = "application/org.supercontainers.compspec"
 )
@@ -30,4 +35,6 @@ const (
 	// MaxRecordingSize is that of a compressed recording: about 50 million events.
 	// It is in memory as a whole while it is transferred.
 	MaxRecordingSize = 256 << 20
+	// MaxLayerSize is that of a layer which is streamed, never in memory.
+	MaxLayerSize = 16 << 30
 )

@@ -19,7 +19,7 @@ func TestCasesAsPlain(t *testing.T) {
 			env = append(env, k+"="+c.Env[k])
 		}
 		cache := "COMPAT_CACHE=" + t.TempDir() + "/cache"
-		want := plain(t, c.Dir, env, c.Program)
+		want := plainly(t, c.Dir, env, c.Program)
 		if want.status == noExec {
 			continue
 		}

@@ -69,7 +69,7 @@ func launchOf(t testing.TB, dir string, env []string, view View, follow bool, ar
 	return run(t, cmd, dir, env)
 }
 
-func plain(t testing.TB, dir string, env []string, argv ...string) outcome {
+func plainly(t testing.TB, dir string, env []string, argv ...string) outcome {
 	t.Helper()
 	return run(t, exec.CommandContext(t.Context(), argv[0], argv[1:]...), dir, env)
 }

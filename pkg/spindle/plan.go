@@ -25,6 +25,9 @@ type Plan struct {
 	Absent []string `json:"absent,omitempty"`
 	// Search is what a plain start would ask for.
 	Search Search `json:"search"`
+	// Layers are the layers of the artifact behind the plan, in their order; each
+	// content of Files is in one. None: the contents are on this machine only.
+	Layers []Layer `json:"layers,omitempty"`
 }
 
 // Object is one file that the loader maps.
@@ -67,11 +70,3 @@ type Search struct {
 	Missing int `json:"missing"` // names that are not
 }
 
-// digest tells plans apart.
-func (p *Plan) digest() (string, error) {
-	b, err := Encode(p)
-	if err != nil {
-		return "", err
-	}
-	return artifact.Digest(b), nil
-}

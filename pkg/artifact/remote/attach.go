@@ -13,18 +13,25 @@ import (
 // platform in the index. It returns one Pushed for each, in the index's order.
 // When it returns, a discover finds them.
 func Attach(ctx context.Context, o Options, reference string, c Content, po PushOptions) ([]*Pushed, error) {
+	return attach(ctx, o, reference, po.AllPlatforms, func(s *artifact.Descriptor) (*packed, error) {
+		return pack(ctx, c, po.Annotations, po.ImageSpec, s)
+	})
+}
+
+// attach pushes what pack makes for each subject.
+func attach(ctx context.Context, o Options, reference string, all bool, pack func(subject *artifact.Descriptor) (*packed, error)) ([]*Pushed, error) {
 	const op = "attaching to"
 	ref, b, err := o.parse(op, reference)
 	if err != nil {
 		return nil, err
 	}
-	subjects, err := subjectsOf(ctx, b, o, ref, po.AllPlatforms)
+	subjects, err := subjectsOf(ctx, b, o, ref, all)
 	if err != nil {
 		return nil, explain(op, ref, err)
 	}
 	var out []*Pushed
 	for i, s := range subjects {
-		p, err := pack(ctx, c, po.Annotations, po.ImageSpec, &s)
+		p, err := pack(&s)
 		if err != nil {
 			return out, explain(op, ref, err)
 		}

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -18,6 +19,11 @@ type backend interface {
 	manifest(ctx context.Context, reference string) (*node, error)
 	// blob returns the content that desc describes.
 	blob(ctx context.Context, desc artifact.Descriptor) ([]byte, error)
+	// stream returns the content that desc describes as it comes: at its end
+	// the reader fails unless size and digest were right.
+	stream(ctx context.Context, desc artifact.Descriptor) (io.ReadCloser, error)
+	// pushFile is pushBlob of a file's content.
+	pushFile(ctx context.Context, desc artifact.Descriptor, path string) (existed bool, err error)
 	// pushBlob stores content unless it is there; existed says which.
 	pushBlob(ctx context.Context, desc artifact.Descriptor, data []byte) (existed bool, err error)
 	// pushManifest stores a manifest under tags, or by digest only without any.
@@ -73,6 +79,12 @@ func (o Options) store() (*layoutDir, error) {
 		}
 	}
 	return newLayout(dir, "", o.LockTimeout), nil
+}
+
+// parsePull is parse for reading only, so that mirrors are asked, too.
+func (o Options) parsePull(op, s string) (Reference, backend, error) {
+	o.mirrors = true
+	return o.parse(op, s)
 }
 
 // parse parses a reference and opens its backend.

@@ -36,6 +36,8 @@ type Document struct {
 	Cached       bool              // came from the local store, although Ref is in a registry
 	Annotations  map[string]string // of the manifest
 	NotKept      error             // why the local store could not take it, or nil
+
+	manifest *artifact.Manifest
 }
 
 // Fetch returns the document of type want at reference, which is such an
@@ -45,11 +47,17 @@ type Document struct {
 // The errors match artifact.ErrNotFound, artifact.ErrInvalid, ErrRegistry or
 // ErrReference. A store that cannot be written is no error: see NotKept.
 func Fetch(ctx context.Context, o Options, reference, want string, pull PullPolicy) (*Document, error) {
-	const op = "pulling"
-	ref, b, err := o.parse(op, reference)
+	ref, b, err := o.parsePull(opPull, reference)
 	if err != nil {
 		return nil, err
 	}
+	return fetchFrom(ctx, b, o, ref, want, pull)
+}
+
+const opPull = "pulling"
+
+func fetchFrom(ctx context.Context, b backend, o Options, ref Reference, want string, pull PullPolicy) (*Document, error) {
+	const op = opPull
 	switch pull {
 	case PullMissing, PullAlways, PullNever, "":
 	default:
@@ -121,7 +129,7 @@ func load(ctx context.Context, b backend, o Options, ref Reference, n *node, wan
 
 func newDocument(ref Reference, n *node, layer artifact.Descriptor, data []byte) *Document {
 	return &Document{Data: data, MediaType: layer.MediaType, ArtifactType: n.Type(), Title: layer.Annotations[ocispec.AnnotationTitle],
-		LayerDigest: layer.Digest, Digest: n.desc.Digest, Size: n.desc.Size, Ref: ref.String(), Where: ref.Where, Annotations: n.Annotations}
+		LayerDigest: layer.Digest, Digest: n.desc.Digest, Size: n.desc.Size, Ref: ref.String(), Where: ref.Where, Annotations: n.Annotations, manifest: n.Manifest}
 }
 
 // keptName is the tag under which the store keeps what ref selects.
@@ -143,9 +151,9 @@ func keep(ctx context.Context, o Options, ref Reference, n *node, layer artifact
 		}
 		entry.Annotations = map[string]string{layout.AnnotationImage: keptName(ref), layout.AnnotationPlatform: platform.String()}
 	}
-	blobs := []blob{{layer, "", data}, {n.desc, "", n.data}}
+	blobs := []blob{{desc: layer, data: data}, {desc: n.desc, data: n.data}}
 	if n.Config != nil && n.Config.Digest == ocispec.DescriptorEmptyJSON.Digest.String() {
-		blobs = append(blobs, blob{*n.Config, "", ocispec.DescriptorEmptyJSON.Data})
+		blobs = append(blobs, blob{desc: *n.Config, data: ocispec.DescriptorEmptyJSON.Data})
 	}
 	for _, b := range blobs {
 		if _, err := store.pushBlob(ctx, b.desc, b.data); err != nil {

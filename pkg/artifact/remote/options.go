@@ -46,6 +46,12 @@ type Options struct {
 	Platform         string        // os/arch[/variant]; "": this machine
 	Concurrency      int           // transfers at a time; 0: 5
 
+	// HostsDir has directories named after registries, with a hosts.toml that
+	// names their mirrors, as containerd reads them; "": $COMPAT_CERTS_D, else
+	// /etc/containerd/certs.d. Mirrors are asked by what reads only.
+	HostsDir string
+	mirrors  bool // this operation may ask them
+
 	UserAgent string       // "": compat
 	Logger    *slog.Logger // requests, at level debug; nil: none
 	// Progress is called at the start and the end of each transfer, from

@@ -37,19 +37,27 @@ type blob struct {
 	desc artifact.Descriptor
 	name string
 	data []byte
+	path string // of a file with the content, where it is not in data
 }
 
 // pack builds an artifact manifest after image-spec v1.1.1, "Guidelines for
 // artifact usage". With ImageSpecV10 the artifact type is the media type of the
 // config and there is no artifactType field.
 func pack(ctx context.Context, c Content, a Annotations, imageSpec string, subject *artifact.Descriptor) (*packed, error) {
-	layer := ocispec.Descriptor{MediaType: c.MediaType, Digest: digest.FromBytes(c.Data), Size: int64(len(c.Data)),
+	layer := artifact.Descriptor{MediaType: c.MediaType, Digest: artifact.Digest(c.Data), Size: int64(len(c.Data)),
 		Annotations: map[string]string{ocispec.AnnotationTitle: c.Title}}
 	maps.Copy(layer.Annotations, a.Layer)
+	return packBlobs(ctx, []blob{{desc: layer, name: c.Title, data: c.Data}}, c.ArtifactType, a, imageSpec, subject)
+}
+
+// packBlobs is pack for any number of layers.
+func packBlobs(ctx context.Context, layers []blob, artifactType string, a Annotations, imageSpec string, subject *artifact.Descriptor) (*packed, error) {
 	opts := oras.PackManifestOptions{
-		Layers:              []ocispec.Descriptor{layer},
 		ManifestAnnotations: maps.Clone(a.Manifest),
 		ConfigAnnotations:   a.Config,
+	}
+	for _, l := range layers {
+		opts.Layers = append(opts.Layers, toOCI(l.desc))
 	}
 	if opts.ManifestAnnotations == nil {
 		opts.ManifestAnnotations = map[string]string{}
@@ -65,7 +73,6 @@ func pack(ctx context.Context, c Content, a Annotations, imageSpec string, subje
 		// The plain descriptor: what a list says about the subject is not part of it.
 		opts.Subject = &ocispec.Descriptor{MediaType: subject.MediaType, Digest: digest.Digest(subject.Digest), Size: subject.Size}
 	}
-	artifactType := c.ArtifactType
 	config := ocispec.DescriptorEmptyJSON
 	switch imageSpec {
 	case "", ImageSpecV11:
@@ -86,10 +93,8 @@ func pack(ctx context.Context, c Content, a Annotations, imageSpec string, subje
 	if err != nil {
 		return nil, err
 	}
-	return &packed{n, []blob{
-		{fromOCI(layer), c.Title, c.Data},
-		{fromOCI(config), config.MediaType, ocispec.DescriptorEmptyJSON.Data},
-	}}, nil
+	return &packed{n, append(layers[:len(layers):len(layers)],
+		blob{desc: fromOCI(config), name: config.MediaType, data: ocispec.DescriptorEmptyJSON.Data})}, nil
 }
 
 // lastPushed is the pusher that oras.PackManifest writes the manifest to, last.

@@ -53,22 +53,37 @@ func newPushed(ref Reference, n *node) *Pushed {
 	return p
 }
 
+const opPush = "pushing to"
+
+// parsePush parses where to push to: under tags, or in a registry or a layout
+// by digest only.
+func (o Options) parsePush(reference string) (Reference, backend, error) {
+	ref, b, err := o.parse(opPush, reference)
+	if err == nil && (ref.Digest != "" || ref.Where == InStore && len(ref.Tags) == 0) {
+		err = explain(opPush, ref, withHint(fmt.Errorf("%w: a push needs a tag, and no digest", ErrReference), "add :TAG"))
+	}
+	return ref, b, err
+}
+
 // Push packs c and pushes it to reference under all its tags, or by digest
 // where it has none. A tag that holds the same content, type and annotations
 // already is left as it is, whatever its time of creation.
 func Push(ctx context.Context, o Options, reference string, c Content, po PushOptions) (*Pushed, error) {
-	const op = "pushing to"
-	ref, b, err := o.parse(op, reference)
+	const op = opPush
+	ref, b, err := o.parsePush(reference)
 	if err != nil {
 		return nil, err
-	}
-	if ref.Digest != "" || ref.Where == InStore && len(ref.Tags) == 0 {
-		return nil, explain(op, ref, withHint(fmt.Errorf("%w: a push needs a tag, and no digest", ErrReference), "add :TAG"))
 	}
 	p, err := pack(ctx, c, po.Annotations, po.ImageSpec, nil)
 	if err != nil {
 		return nil, explain(op, ref, err)
 	}
+	return pushPacked(ctx, o, ref, b, p)
+}
+
+// pushPacked pushes an artifact under the tags of ref that lack it.
+func pushPacked(ctx context.Context, o Options, ref Reference, b backend, p *packed) (*Pushed, error) {
+	const op = opPush
 	n, todo, err := unchanged(ctx, b, ref.Tags, p.node)
 	if err != nil {
 		return nil, explain(op, ref, err)
@@ -128,6 +143,13 @@ func kindOf(err error) error {
 	return kind
 }
 
+func (bl *blob) push(ctx context.Context, b backend) (existed bool, err error) {
+	if bl.path != "" {
+		return b.pushFile(ctx, bl.desc, bl.path)
+	}
+	return b.pushBlob(ctx, bl.desc, bl.data)
+}
+
 // upload pushes blobs, a bounded number at a time, and returns the first error.
 func upload(ctx context.Context, o Options, b backend, blobs []blob) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -140,7 +162,10 @@ func upload(ctx context.Context, o Options, b backend, blobs []blob) error {
 			defer func() { <-slots }()
 			e := Event{State: "Uploading", Name: bl.name, Digest: bl.desc.Digest, Size: bl.desc.Size}
 			o.progress(e)
-			existed, err := b.pushBlob(ctx, bl.desc, bl.data)
+			if ctx.Err() != nil {
+				return
+			}
+			existed, err := bl.push(ctx, b)
 			if err != nil {
 				cancel(err) // the first cause stays
 				return

@@ -21,7 +21,8 @@ import (
 // repository is a backend in a registry.
 type repository struct {
 	*orasreg.Repository
-	wait waiter // between the rounds of the referrers index repair
+	wait    waiter    // between the rounds of the referrers index repair
+	mirrors *mirrored // nil: none
 }
 
 // newRepository builds the client for one repository. Nothing is sent yet.
@@ -50,7 +51,14 @@ func newRepository(o Options, ref Reference) (*repository, error) {
 	default:
 		err = fmt.Errorf("%w: distribution spec %q is not %s or %s", ErrReference, o.DistributionSpec, ReferrersAPI, ReferrersTag)
 	}
-	return &repository{Repository: repo, wait: sleep}, err
+	if err != nil {
+		return nil, err
+	}
+	r := &repository{Repository: repo, wait: sleep}
+	if o.mirrors {
+		r.mirrors, err = newMirrored(o, ref, repo, client)
+	}
+	return r, err
 }
 
 // newClient builds the http client with the credentials for host.
@@ -92,6 +100,14 @@ func (o Options) plainHTTP(host string) bool {
 }
 
 func (r *repository) manifest(ctx context.Context, reference string) (*node, error) {
+	n, err := r.manifestOnce(ctx, reference)
+	for err != nil && ctx.Err() == nil && r.avoid("manifests", reference) {
+		n, err = r.manifestOnce(ctx, reference)
+	}
+	return n, err
+}
+
+func (r *repository) manifestOnce(ctx context.Context, reference string) (*node, error) {
 	desc, body, err := r.FetchReference(ctx, reference)
 	if errors.Is(err, errdef.ErrNotFound) {
 		return nil, fmt.Errorf("%w: the registry has no such manifest", artifact.ErrNotFound)
@@ -114,6 +130,14 @@ func (r *repository) blob(ctx context.Context, desc artifact.Descriptor) ([]byte
 	if err := desc.CheckSize(); err != nil {
 		return nil, err
 	}
+	data, err := r.blobOnce(ctx, desc)
+	for err != nil && ctx.Err() == nil && r.avoid("blobs", desc.Digest) {
+		data, err = r.blobOnce(ctx, desc)
+	}
+	return data, err
+}
+
+func (r *repository) blobOnce(ctx context.Context, desc artifact.Descriptor) ([]byte, error) {
 	body, err := r.Blobs().Fetch(ctx, toOCI(desc))
 	if err != nil {
 		return nil, err

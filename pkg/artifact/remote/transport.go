@@ -159,20 +159,28 @@ func tlsConfig(o Options) (*tls.Config, error) {
 		config.Certificates = []tls.Certificate{cert}
 	}
 	if o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
+		if err := addAuthorities(config, o.CAFile); err != nil {
 			return nil, err
 		}
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%w: %s holds no PEM certificate", ErrReference, o.CAFile)
-		}
-		config.RootCAs = pool
 	}
 	return config, nil
+}
+
+// addAuthorities adds those of a PEM file to those of the system.
+func addAuthorities(config *tls.Config, file string) error {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if config.RootCAs == nil {
+		if config.RootCAs, err = x509.SystemCertPool(); err != nil {
+			config.RootCAs = x509.NewCertPool()
+		}
+	}
+	if !config.RootCAs.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("%w: %s holds no PEM certificate", ErrReference, file)
+	}
+	return nil
 }
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)

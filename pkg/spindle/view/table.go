@@ -44,6 +44,7 @@ func (t *table) Lookup(dir, name string) (fusecore.Answer, *fusecore.Entry) {
 	}
 	e := t.find(d, name)
 	switch {
+	case e != nil && e.Mode == machines:
 	case e != nil && e.Mode != 0:
 		t.planned.Add(1)
 		return fusecore.Planned, &e.Entry
@@ -86,9 +87,14 @@ func (t *table) List(dir string) (names []fusecore.Listed, whole bool) {
 	names = make([]fusecore.Listed, 0, d.end-d.first)
 	for i := d.first; i < d.end; i++ {
 		e := &t.entries[i]
-		if _, ok := gone[e.name]; !ok && e.Mode != 0 {
-			names = append(names, fusecore.Listed{Name: e.name, Mode: e.Mode & syscall.S_IFMT})
+		if _, ok := gone[e.name]; ok || e.Mode == 0 {
+			continue
 		}
+		l := fusecore.Listed{Name: e.name}
+		if e.Mode != machines { // else of no known type
+			l.Mode = e.Mode & syscall.S_IFMT
+		}
+		names = append(names, l)
 	}
 	return names, d.whole && len(gone) == 0
 }

@@ -31,9 +31,13 @@ type Tree struct {
 //
 //	directories, entries
 //	for each directory: path, 1 if whole, entries
-//	  for each entry, by name: name, mode (0: absent), size, mtime, link, content
+//	  for each entry, by name: name, mode (0: absent, machines: the machine's), size, mtime, link, content
 //
 // 10,000 entries are encoded and decoded in some milliseconds.
+
+// machines is the mode of a name that a whole directory has, and of which
+// nothing else is planned.
+const machines = ^uint32(0)
 
 // planned is an entry on its way.
 type planned struct {
@@ -80,6 +84,10 @@ func (t *Tree) encode() ([]byte, error) {
 		if mode&syscall.S_IFMT == syscall.S_IFDIR {
 			d := in(f.Path)
 			d.shown, d.whole = true, d.whole || f.Whole
+			for _, name := range f.Names {
+				d.entries = append(d.entries, planned{name: name, mode: machines})
+				size += 40 + len(name)
+			}
 		}
 		if f.Path == "/" {
 			continue // what the machine has
@@ -143,7 +151,7 @@ func (t *Tree) write(dirs map[string]*plannedDir, size int) ([]byte, error) {
 			if f == nil {
 				f = &spindle.File{}
 			}
-			if e.mode&syscall.S_IFMT == syscall.S_IFREG {
+			if e.mode != machines && e.mode&syscall.S_IFMT == syscall.S_IFREG {
 				if t.Content != nil {
 					content = t.Content(f.Digest)
 				}
@@ -225,3 +233,29 @@ func boolean(b bool) byte {
 func appendText(b []byte, s string) []byte {
 	return append(binary.LittleEndian.AppendUint32(b, uint32(len(s))), s...)
 }
+
+// TreeOf is what the view shows of a launch: the files of its plan, with the
+// image in the place of the program's content. content gives the file that holds
+// the content of a digest.
+func TreeOf(c *spindle.Carried, content func(digest string) string) *Tree {
+	t := &Tree{Files: c.Plan.Files, Absent: c.Plan.Absent, Content: content}
+	if c.Image == "" {
+		return t
+	}
+	t.Files = slices.Clone(t.Files)
+	for i := range t.Files {
+		if f := &t.Files[i]; f.Path == c.Target {
+			f.Digest, f.Size = image, c.ImageSize
+		}
+	}
+	t.Content = func(digest string) string {
+		if digest == image {
+			return c.Image
+		}
+		return content(digest)
+	}
+	return t
+}
+
+// image is in the place of the digest of an image.
+const image = "image"
