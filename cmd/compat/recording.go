@@ -19,6 +19,7 @@ import (
 	"github.com/compspec/compat/pkg/artifact/layout"
 	"github.com/compspec/compat/pkg/artifact/remote"
 	"github.com/compspec/compat/pkg/record/trace"
+	"github.com/compspec/compat/pkg/spindle"
 )
 
 // defaultRecording is the name of a pulled recording whose title is no good one.
@@ -53,7 +54,11 @@ func (d artifactDocuments) Load(ctx context.Context, arg string) (layer []byte, 
 
 // Validate implements documents.
 func (d artifactDocuments) Validate(mediaType string, data []byte) error {
-	if mediaType != artifact.MediaTypeRecording {
+	switch mediaType {
+	case artifact.MediaTypeRecording:
+	case artifact.MediaTypeLaunch:
+		return spindle.Validate(data)
+	default:
 		return d.Documents.Validate(mediaType, data)
 	}
 	_, err := readThrough(bytes.NewReader(data))

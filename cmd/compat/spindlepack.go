@@ -80,7 +80,7 @@ func (f *planFlags) carry(cmd *cobra.Command, name string, bundle []string) (*sp
 	return spindle.Carry(req, spindle.CarryOptions{Bundle: bundle, Recorded: rec, Digests: digests})
 }
 
-// packInto writes the layers of a plan, itself the first.
+// packInto writes the layers of a plan, itself the first, which then names them.
 func packInto(ctx context.Context, plan *spindle.Plan, dir string) ([]remote.FileLayer, error) {
 	paths := map[string]string{}
 	for _, f := range plan.Files {
@@ -91,9 +91,6 @@ func packInto(ctx context.Context, plan *spindle.Plan, dir string) ([]remote.Fil
 	packed, err := pack.Pack(ctx, plan, func(digest string) (io.ReadCloser, error) { return os.Open(paths[digest]) }, dir)
 	if err != nil {
 		return nil, err
-	}
-	for _, l := range packed {
-		plan.Layers = append(plan.Layers, l.Layer)
 	}
 	data, err := spindle.Encode(plan)
 	if err != nil {
