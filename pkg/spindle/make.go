@@ -31,6 +31,8 @@ type Request struct {
 	// that a recorded run opened, each by its possible names.
 	Dlopen []string
 	Opened [][]string
+
+	byPath bool // see start.plan: for tests
 }
 
 // start is a simulated start, with what a launch makes of it.
@@ -43,13 +45,14 @@ type start struct {
 	real    string       // its path, without links
 	needed  []string     // what it is to need, in this order
 	rules   []elfpatch.Rule
+	byPath  bool // no module, even where there could be one
 	search  Search
 }
 
 // simulate finds what a plain start of the program would load. The error is an
 // Unfit where nothing can be said that a launch could stand on.
 func simulate(fsys rootfs.FS, m *ldso.Machine, req Request) (*start, error) {
-	s := &start{req: req, m: m, list: newListing(fsys)}
+	s := &start{req: req, m: m, list: newListing(fsys), byPath: req.byPath}
 	m.FS, m.Config = s.list, fsys
 	s.res = m.Start(s.request())
 	// The preload list, which the loader asks for (rtld.c, do_preload).
@@ -104,11 +107,19 @@ func (s *start) fit() error {
 	return nil
 }
 
-// plan decides what the program is to need, so that it gets what it would get
-// by searching: the paths of all that a plain start maps, breadth first.
+// plan decides what the image of the program is to hold, so that it gets what
+// it would get by searching: an auditing module, or paths that it needs.
+//
+// The module (rtld-audit(7), la_objsearch) answers for each name with the path
+// that a search would find for the object that asks, and leaves all else to the
+// loader. It is ignored where the environment has the loader search otherwise, in
+// whatever way the image is executed. DT_AUDIT of a program is from glibc 2.32
+// on; before 2.35 auditing makes each call through the PLT slow (sourceware bug
+// 15533), so that there the paths of all that a plain start maps, breadth first,
+// become what the program itself needs.
 func (s *start) plan() error {
 	for _, m := range s.res.Maps {
-		if m.Dlopen != "" || m == s.res.Program || m.Source == ldso.FromPreload {
+		if m == s.res.Program || m.Source == ldso.FromPreload || m.Dlopen != "" {
 			continue
 		}
 		if !strings.HasPrefix(m.Path, "/") {
@@ -119,22 +130,21 @@ func (s *start) plan() error {
 	if len(s.needed) == 0 {
 		return unfit("%s needs no library", s.real)
 	}
-	s.audit()
+	l := s.res.Loader
+	if !s.byPath && l.Major == 2 && !l.Before(2, 35) && elfpatch.Audits(s.program.ELF.Machine) {
+		s.needed = nil
+		s.audit()
+		return nil
+	}
 	return s.verify()
 }
 
-// audit makes rules for the names that are opened at run time. A rule holds for
-// one object that asks, since another may have other directories to search.
+// audit makes a rule for each name that is searched for. It holds for one object
+// that asks, since another may have other directories to search.
 func (s *start) audit() {
-	// DT_AUDIT of a program is from 2.32 on; before 2.35 auditing makes each call
-	// through the PLT slow (sourceware bug 15533).
-	l := s.res.Loader
-	if l.Major != 2 || l.Before(2, 35) || s.program.ELF.Machine != elf.EM_X86_64 && s.program.ELF.Machine != elf.EM_AARCH64 {
-		return
-	}
 	seen := map[[2]string]bool{}
 	for _, m := range s.res.Maps {
-		if m.Dlopen == "" || m.By == nil || m.Name == "" || strings.Contains(m.Name, "/") || !strings.HasPrefix(m.Path, "/") {
+		if m.By == nil || m.Name == "" || strings.Contains(m.Name, "/") || !strings.HasPrefix(m.Path, "/") || m.Source == ldso.FromPreload {
 			continue
 		}
 		by := m.By

@@ -69,4 +69,3 @@ type Search struct {
 	Opens   int `json:"opens"`   // names that are there
 	Missing int `json:"missing"` // names that are not
 }
-

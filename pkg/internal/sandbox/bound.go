@@ -24,8 +24,8 @@ type BoundConfig struct {
 
 	// Exec is told of each execve(2) and execveat(2) of the program and its
 	// descendants but the program's own, before it takes place, if the file is
-	// there; what it returns is unmounted and mounted first, and of unbind only
-	// what it had bound. For a process that has made itself a mount namespace or
+	// there; what it returns is unmounted and mounted first, and of unbind
+	// only what it, or Files, had bound. For a process that has made itself a mount namespace or
 	// a chroot nothing is mounted. It is called by one goroutine at a time, and
 	// meanwhile all execs wait. nil: nobody asks.
 	Exec func(*Exec) (bind []File, unbind []string)
@@ -226,7 +226,7 @@ func (s *boundStarter) cloned() (err error) {
 func (s *boundStarter) finish(err error) error {
 	runtime.KeepAlive(s.keep)
 	if err == nil && s.listener >= 0 {
-		s.p.watcher = newWatcher(s.listener, &s.p.view, s.cfg.Exec, s.cfg.Failed)
+		s.p.watcher = newWatcher(s.listener, &s.p.view, &s.cfg)
 		go s.p.watcher.run()
 		return nil
 	}

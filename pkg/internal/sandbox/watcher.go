@@ -21,8 +21,11 @@ type watcher struct {
 	bound   map[string]int // how often
 }
 
-func newWatcher(l listener, v *View, exec func(*Exec) ([]File, []string), failed func(error)) *watcher {
-	w := &watcher{listener: l, view: v, exec: exec, failed: failed, done: make(chan struct{}), memory: newMemory(), bound: map[string]int{}}
+func newWatcher(l listener, v *View, cfg *BoundConfig) *watcher {
+	w := &watcher{listener: l, view: v, exec: cfg.Exec, failed: cfg.Failed, done: make(chan struct{}), memory: newMemory(), bound: map[string]int{}}
+	for _, f := range cfg.Files {
+		w.bound[f.Target]++
+	}
 	w.stopErr = syscall.Pipe2(w.stop[:], syscall.O_CLOEXEC)
 	return w
 }
@@ -111,13 +114,17 @@ func (w *watcher) answer(n *notification) {
 	}
 }
 
-func (w *watcher) bind(f File) error {
+// needMounter starts the mounter with the first thing there is for it to do.
+func (w *watcher) needMounter() (err error) {
 	if w.mounter == nil {
-		m, err := startMounter(w.view)
-		if err != nil {
-			return err
-		}
-		w.mounter = m
+		w.mounter, err = startMounter(w.view)
+	}
+	return err
+}
+
+func (w *watcher) bind(f File) error {
+	if err := w.needMounter(); err != nil {
+		return err
 	}
 	if f.Source == "" {
 		return &StepError{"mount --bind", f.Target, syscall.EINVAL}
@@ -132,6 +139,9 @@ func (w *watcher) bind(f File) error {
 func (w *watcher) unbind(target string) error {
 	if w.bound[target] == 0 {
 		return &StepError{"umount", target, syscall.EINVAL}
+	}
+	if err := w.needMounter(); err != nil {
+		return err
 	}
 	w.bound[target]--
 	return w.mounter.bind("", target)
