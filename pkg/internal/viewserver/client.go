@@ -262,5 +262,6 @@ func (s *Server) Close() {
 	if s.stage != nil { // our own, not another's
 		s.stage.Close()
 		s.stderr.Close()
+		go s.ended() // or it would stay as a zombie
 	}
 }

@@ -29,6 +29,7 @@ const program = `package main
 import (
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -73,6 +74,9 @@ func main() {
 					fail(fmt.Errorf("%s does not come", arg))
 				}
 			}
+		case "kill":
+			syscall.Kill(os.Getpid(), syscall.SIGTERM)
+			time.Sleep(time.Minute)
 		case "pwd":
 			dir, err := os.Getwd()
 			fail(err)
@@ -290,6 +294,7 @@ func TestErrors(t *testing.T) {
 		{"unclean", func(j *job) { j.Files[0].Path += "/" }, 125, "no clean absolute path"},
 		{"type", func(j *job) { j.Files[0].Type = "fifo" }, 125, `type is "fifo"`},
 		{"twice", func(j *job) { j.Absent = []string{store + "/app/link"} }, 125, "twice"},
+		{"signal", func(j *job) { j.Argv = []string{"prog", "kill", "x"} }, 143, ""},
 		{"fails", func(j *job) { j.Argv = []string{"prog", "cat", "/none"} }, 3, "no such file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -522,4 +527,31 @@ func nothingLeft(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Errorf("there are %q", slices.Sorted(maps.Keys(left)))
+}
+
+// BenchmarkStart is of /bin/true beside a plan of so many files: ms/start is from
+// Run to the program's execve, the median.
+func BenchmarkStart(b *testing.B) {
+	sandboxtest.RequireFUSE(b)
+	for _, n := range []int{0, 1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			t := &view.Tree{Content: func(string) string { return "/bin/true" }}
+			for i := range n {
+				t.Files = append(t.Files, spindle.File{
+					Path: fmt.Sprintf("%s/lib/%03d/lib%05d.so", store, i/20, i), Type: spindle.TypeFile, Mode: 0o755, Size: 100, Digest: fmt.Sprintf("sha256:%064d", i),
+				})
+			}
+			var starts []time.Duration
+			for b.Loop() {
+				r, err := view.Run(b.Context(), view.Options{Argv: []string{"true"}, Path: "/bin/true", Tree: t})
+				if err != nil || r.Exit != 0 {
+					b.Fatal(r, err)
+				}
+				starts = append(starts, r.Start)
+			}
+			slices.Sort(starts)
+			b.ReportMetric(float64(starts[len(starts)/2].Microseconds())/1000, "ms/start")
+			b.ReportMetric(float64(starts[0].Microseconds())/1000, "ms/fastest")
+		})
+	}
 }
