@@ -143,23 +143,36 @@ func (s *start) plan() error {
 // that asks, since another may have other directories to search.
 func (s *start) audit() {
 	seen := map[[2]string]bool{}
-	for _, m := range s.res.Maps {
-		if m.By == nil || m.Name == "" || strings.Contains(m.Name, "/") || !strings.HasPrefix(m.Path, "/") || m.Source == ldso.FromPreload {
-			continue
-		}
-		by := m.By
+	add := func(by, to *ldso.Map, name string, mapped bool) {
 		// The rpaths of those that loaded an object count where it has no runpath
 		// (dl-load.c, _dl_map_object), and who loads it at run time may be another.
-		if by.Dlopen != "" && by.Object.ELF.RunPath == nil && m.Owner != by {
-			continue
+		sure := by.Dlopen == "" || by.Object.ELF.RunPath != nil || to.Owner == by
+		if !sure || name == "" || strings.Contains(name, "/") || !strings.HasPrefix(to.Path, "/") {
+			return
 		}
-		name := by.Path
+		asker := by.Path
 		if by == s.res.Program {
-			name = "" // l_name of the main map
+			asker = "" // l_name of the main map
 		}
-		if key := [2]string{name, m.Name}; !seen[key] {
+		if key := [2]string{asker, name}; !seen[key] {
 			seen[key] = true
-			s.rules = append(s.rules, elfpatch.Rule{By: name, Name: m.Name, Path: m.Path})
+			s.rules = append(s.rules, elfpatch.Rule{By: asker, Name: name, Path: to.Path, Mapped: mapped})
+		}
+	}
+	known := map[*ldso.Map]map[string]bool{} // names by which a map is found without a search
+	for _, m := range s.res.Maps {
+		known[m] = map[string]bool{m.Path: true, m.Name: true}
+		if m.Object.ELF.HasSoname {
+			known[m][m.Object.ELF.Soname] = true
+		}
+		if m.By != nil && m.Source != ldso.FromPreload && m.Source != ldso.FromInterp {
+			add(m.By, m, m.Name, false)
+		}
+	}
+	for _, b := range s.res.Bound {
+		if b.To != nil && b.Need.Kind == elfx.NeedNeeded && !known[b.To][b.Need.Name] {
+			known[b.To][b.Need.Name] = true
+			add(b.From, b.To, b.Need.Name, true)
 		}
 	}
 }
