@@ -42,7 +42,7 @@ type Change struct {
 	// An object that is asked for by another name than its SONAME is still searched
 	// for by that name (see Rule.Mapped). musl searches for every name.
 	Needed []string
-	Audit  string   // absolute path of an auditing module (DT_AUDIT, glibc 2.32); "" is none
+	Audit  string // absolute path of an auditing module (DT_AUDIT, glibc 2.32); "" is none
 }
 
 // Unfit is the error for a file that does not lend itself to a change.
