@@ -23,23 +23,24 @@ import (
 
 const maxLibs = 10 // as testdata/lib.c
 
-// workspace is a directory of this test binary, between TestMain's start and end.
+// workspace is what built makes, and TestMain removes.
 var workspace string
 
 func TestMain(m *testing.M) {
-	var err error
-	if workspace, err = os.MkdirTemp("", "elfpatch-"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 	status := m.Run()
-	os.RemoveAll(workspace)
+	if workspace != "" {
+		os.RemoveAll(workspace)
+	}
 	os.Exit(status)
 }
 
 // built compiles what is in testdata, once.
 var built = sync.OnceValues(func() (string, error) {
-	dir := workspace
+	dir, err := os.MkdirTemp("", "elfpatch-")
+	if err != nil {
+		return "", err
+	}
+	workspace = dir
 	jobs := [][]string{{"-c", "-O1", "-o", dir + "/app.o", "testdata/app.c"}}
 	for i := range maxLibs {
 		jobs = append(jobs, []string{"-c", "-O1", "-fPIC", fmt.Sprintf("-DID=%d", i), "-o", fmt.Sprintf("%s/%d.o", dir, i), "testdata/lib.c"})
