@@ -11,6 +11,7 @@ import (
 const (
 	maxRules      = 1 << 16
 	maxRuleBytes  = 16 << 20 // of their strings
+	maxProbes     = 1 << 10  // slots to look at for one of them
 	auditSoname   = "compat-audit.so"
 	auditVersion  = "la_version"
 	auditSearch   = "la_objsearch"
@@ -110,7 +111,10 @@ func ruleTable(rules []Rule) ([]byte, error) {
 		seen[q] = true
 		h := r.hash()
 		i := int(h) & (slots - 1)
-		for le.Uint32(t[16+16*i+12:]) != 0 {
+		for n := 0; le.Uint32(t[16+16*i+12:]) != 0; n++ {
+			if n == maxProbes {
+				return nil, unfit("too many rules have the hash of %q", r.Name)
+			}
 			i = (i + 1) & (slots - 1)
 		}
 		name, by, path := str(r.Name), str(r.By), str(r.Path)

@@ -186,6 +186,11 @@ func TestAuditUnfit(t *testing.T) {
 	for i := range many {
 		many[i] = Rule{Name: "a", Path: "/a"}
 	}
+	var alike []Rule // "Ab" and "BA" have one hash, as do all words made of them
+	for i := range 2 * maxProbes {
+		name := fmt.Sprintf("%012b", i)
+		alike = append(alike, Rule{Name: strings.NewReplacer("0", "Ab", "1", "BA").Replace(name), Path: "/a"})
+	}
 	for name, c := range map[string]struct {
 		m     elf.Machine
 		class elf.Class
@@ -196,6 +201,7 @@ func TestAuditUnfit(t *testing.T) {
 		"x32":      {elf.EM_X86_64, elf.ELFCLASS32, elf.ELFDATA2LSB, nil},
 		"be":       {elf.EM_AARCH64, elf.ELFCLASS64, elf.ELFDATA2MSB, nil},
 		"many":     {elf.EM_X86_64, elf.ELFCLASS64, elf.ELFDATA2LSB, many},
+		"alike":    {elf.EM_X86_64, elf.ELFCLASS64, elf.ELFDATA2LSB, alike},
 		"nameless": {elf.EM_X86_64, elf.ELFCLASS64, elf.ELFDATA2LSB, []Rule{{Path: "/a"}}},
 		"slash":    {elf.EM_X86_64, elf.ELFCLASS64, elf.ELFDATA2LSB, []Rule{{Name: "b/a", Path: "/a"}}},
 		"nul":      {elf.EM_X86_64, elf.ELFCLASS64, elf.ELFDATA2LSB, []Rule{{Name: "a\x00", Path: "/a"}}},

@@ -36,8 +36,13 @@ const (
 
 // Change is what Rewrite does to a program.
 type Change struct {
-	Needed []string // absolute paths, needed before what the program needs, in this order
-	Audit  string   // absolute path of an auditing module (DT_AUDIT, glibc 2.32); "" is none
+	// Needed are absolute paths, needed before what the program needs. Where they are
+	// all that a start maps, in the loader's order and by the paths that it would find,
+	// the loader among them, then order, bindings and constructors stay what they are.
+	// An object that is asked for by another name than its SONAME is still searched
+	// for by that name (see Rule.Mapped). musl searches for every name.
+	Needed []string
+	Audit  string // absolute path of an auditing module (DT_AUDIT, glibc 2.32); "" is none
 }
 
 // Unfit is the error for a file that does not lend itself to a change.

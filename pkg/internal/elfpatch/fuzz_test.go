@@ -71,7 +71,7 @@ func TestDamaged(t *testing.T) {
 		for i := range b {
 			checkRewrite(t, b[:i], c)
 			was := b[i]
-			for _, v := range []byte{0, 1, was + 1, was - 1, 0x7f, 0xff} {
+			for _, v := range []byte{0, was + 1, was - 1, 0xff} {
 				b[i] = v
 				if checkRewrite(t, b, c) {
 					images++

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,12 +23,24 @@ import (
 
 const maxLibs = 10 // as testdata/lib.c
 
-// built is where the objects of testdata lie, compiled once.
+// workspace is what built makes, and TestMain removes.
+var workspace string
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if workspace != "" {
+		os.RemoveAll(workspace)
+	}
+	os.Exit(status)
+}
+
+// built compiles what is in testdata, once.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "elfpatch-")
 	if err != nil {
 		return "", err
 	}
+	workspace = dir
 	jobs := [][]string{{"-c", "-O1", "-o", dir + "/app.o", "testdata/app.c"}}
 	for i := range maxLibs {
 		jobs = append(jobs, []string{"-c", "-O1", "-fPIC", fmt.Sprintf("-DID=%d", i), "-o", fmt.Sprintf("%s/%d.o", dir, i), "testdata/lib.c"})
@@ -37,16 +50,12 @@ var built = sync.OnceValues(func() (string, error) {
 			return dir, fmt.Errorf("gcc %v: %w\n%s", args, err, out)
 		}
 	}
-	return dir, nil
-})
-
-func TestMain(m *testing.M) {
-	status := m.Run()
-	if dir, _ := built(); dir != "" && status == 0 {
-		os.RemoveAll(dir)
+	libc, err := exec.Command("gcc", "-print-file-name=libc.so.6").Output()
+	if err != nil {
+		return dir, err
 	}
-	os.Exit(status)
-}
+	return dir, os.Symlink(strings.TrimSpace(string(libc)), dir+"/libc.so.6")
+})
 
 func objects(t testing.TB) string {
 	t.Helper()
@@ -222,7 +231,7 @@ func (s *shape) link(t *testing.T, obj string, i int, needs []int) {
 		args = append(args, "--version-script", script)
 	}
 	args = append(append(args, l.search...), s.with(needs)...)
-	command(t, "ld", append(args, "/lib/x86_64-linux-gnu/libc.so.6")...)
+	command(t, "ld", append(args, filepath.Join(obj, "libc.so.6"))...)
 	if err := os.Rename(args[2], strings.TrimSuffix(args[2], ".new")); err != nil {
 		t.Fatal(err)
 	}
@@ -354,49 +363,56 @@ func missing(t testing.TB, program string, args ...string) (names []string) {
 // same output, which tells objects, bindings and the order of constructors,
 // and the same status. With the answers of an audit module no name is missing.
 func TestGraphs(t *testing.T) {
-	started, asked, moved := 0, 0, 0
-	for seed := range uint64(30) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			s := randomShape(t, seed)
-			app := filepath.Join(s.dir, "app")
-			plain := run(t, []string{"LD_DEBUG=files,libs"}, app, s.dlopen...)
-			if plain.status != 3 {
-				t.Logf("status %d: %s", plain.status, plain.stdout)
-				return
-			}
-			started++
-			asked += len(missing(t, app, s.dlopen...))
-			orig := app + ".orig"
-			if err := os.Rename(app, orig); err != nil { // $ORIGIN is of the path
-				t.Fatal(err)
-			}
-			audit := filepath.Join(s.dir, "audit.so")
-			for _, c := range []Change{{}, {Needed: plain.maps()}, {Needed: plain.maps(), Audit: audit}, {Audit: audit}} {
-				if c.Audit != "" {
-					module(t, audit, rules(app, plain.stderr, c.Needed))
-				}
-				im := rewrite(t, orig, app, c)
-				if im.Edits[0].Offset < 64 {
-					moved++
-				}
-				for _, env := range [][]string{nil, {"LD_BIND_NOW=1"}} {
-					if got := run(t, env, app, s.dlopen...); got.stdout != plain.stdout || got.status != plain.status {
-						t.Errorf("needs %d, audit %q, %v: status %d, %s\n%swant\n%s", len(c.Needed), c.Audit, env, got.status, got.stderr, got.stdout, plain.stdout)
-					}
-				}
-				if c.Audit != "" {
-					if m := missing(t, app, s.dlopen...); len(m) > 0 {
-						t.Errorf("needs %d, missing:\n%s", len(c.Needed), strings.Join(m, ""))
-					}
-				}
-				if err := os.Remove(app); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
+	var started, asked, moved atomic.Int64
+	t.Run("seeds", func(t *testing.T) {
+		for seed := range uint64(30) {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				graph(t, seed, &started, &asked, &moved)
+			})
+		}
+	})
+	t.Logf("%d programs started, which asked for %d names in vain; %d images with moved headers", started.Load(), asked.Load(), moved.Load())
+	if !t.Failed() && (started.Load() < 20 || moved.Load() < 10) {
+		t.Error("too few to tell")
 	}
-	t.Logf("%d programs started, which asked for %d names in vain; %d images with moved headers", started, asked, moved)
-	if !t.Failed() && (started < 20 || moved < 10) {
-		t.Errorf("%d programs started, %d images had moved headers: too few to tell", started, moved)
+}
+
+func graph(t *testing.T, seed uint64, started, asked, moved *atomic.Int64) {
+	s := randomShape(t, seed)
+	app := filepath.Join(s.dir, "app")
+	plain := run(t, []string{"LD_DEBUG=files,libs"}, app, s.dlopen...)
+	if plain.status != 3 {
+		t.Logf("status %d: %s", plain.status, plain.stdout)
+		return
+	}
+	started.Add(1)
+	asked.Add(int64(len(missing(t, app, s.dlopen...))))
+	orig := app + ".orig"
+	if err := os.Rename(app, orig); err != nil { // $ORIGIN is of the path
+		t.Fatal(err)
+	}
+	audit := filepath.Join(s.dir, "audit.so")
+	for _, c := range []Change{{}, {Needed: plain.maps()}, {Needed: plain.maps(), Audit: audit}, {Audit: audit}} {
+		if c.Audit != "" {
+			module(t, audit, rules(app, plain.stderr, c.Needed))
+		}
+		im := rewrite(t, orig, app, c)
+		if im.Edits[0].Offset < 64 {
+			moved.Add(1)
+		}
+		for _, env := range [][]string{nil, {"LD_BIND_NOW=1"}} {
+			if got := run(t, env, app, s.dlopen...); got.stdout != plain.stdout || got.status != plain.status {
+				t.Errorf("needs %d, audit %q, %v: status %d, %s\n%swant\n%s", len(c.Needed), c.Audit, env, got.status, got.stderr, got.stdout, plain.stdout)
+			}
+		}
+		if c.Audit != "" {
+			if m := missing(t, app, s.dlopen...); len(m) > 0 {
+				t.Errorf("needs %d, missing:\n%s", len(c.Needed), strings.Join(m, ""))
+			}
+		}
+		if err := os.Remove(app); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
