@@ -82,7 +82,7 @@ func (c *cache) key(req Request, m *ldso.Machine) string {
 	h := sha256.New()
 	host, _ := os.Hostname()
 	parts := []string{host, m.Kernel.Release, m.CPU.Platform, strconv.FormatUint(uint64(m.CPU.ISA), 16), strings.Join(m.CPU.HWCaps, ":"),
-		strings.Join(m.CPU.Legacy, ":"), req.Program, strings.Join(req.Dlopen, "\x00")}
+		strings.Join(m.CPU.Legacy, ":"), fmt.Sprint(req.byPath), req.Program, strings.Join(req.Dlopen, "\x00")}
 	for _, o := range req.Opened {
 		parts = append(parts, strings.Join(o, "\x00"))
 	}
@@ -102,13 +102,19 @@ func (c *cache) load(key string) *prepared {
 	if p == nil || changed(p.inputs) != "" {
 		return nil
 	}
-	if p.image != "" {
-		var st syscall.Stat_t
-		if syscall.Lstat(c.imagePath(p.image), &st) != nil || st.Mode&syscall.S_IFMT != syscall.S_IFREG || st.Size != p.size || int(st.Uid) != os.Geteuid() {
-			return nil
-		}
+	if p.image != "" && (!c.ours(p.image, p.size) || p.module != 0 && !c.ours(p.image+moduleSuffix, p.module)) {
+		return nil
 	}
 	return p
+}
+
+// moduleSuffix is what the auditing module of an image has behind its name.
+const moduleSuffix = ".so"
+
+// ours says whether a file among the images is there as it was written.
+func (c *cache) ours(name string, size int64) bool {
+	var st syscall.Stat_t
+	return syscall.Lstat(c.imagePath(name), &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFREG && st.Size == size && int(st.Uid) == os.Geteuid()
 }
 
 func (c *cache) plan(key string) string       { return path.Join(c.dir, "plans", key) }
@@ -183,6 +189,7 @@ func (c *cache) kept(key string, make func() (*prepared, error)) (p *prepared, c
 		// Who has the old image mounted keeps it.
 		if o := decodePrepared(old); o != nil && o.image != "" && o.image != p.image {
 			os.Remove(c.imagePath(o.image))
+			os.Remove(c.imagePath(o.image + moduleSuffix))
 		}
 	}
 	return p, false, nil
@@ -251,11 +258,13 @@ func (c *cache) image(s *start, p *prepared) error {
 	change := elfpatch.Change{Needed: s.needed}
 	if len(s.rules) > 0 {
 		module, err := elfpatch.AuditModule(s.program.ELF.Machine, s.program.ELF.Class, s.program.ELF.Data, s.rules)
-		if err == nil {
-			change.Audit = c.imagePath(name + ".so")
-			if err := artifact.WriteFile(change.Audit, module, 0o500, false); err != nil {
-				return err
-			}
+		if err != nil {
+			return notPatched(s.real, err)
+		}
+		change.Audit, p.module = c.imagePath(name+moduleSuffix), int64(len(module))
+		// Others may execute the program that somebody has launched.
+		if err := artifact.WriteFile(change.Audit, module, 0o555, false); err != nil {
+			return err
 		}
 	}
 	if err := writeImage(s.real, s.program.ELF, change, c.imagePath(name)); err != nil {
@@ -292,11 +301,7 @@ func writeImage(program string, facts *elfx.File, change elfpatch.Change, name s
 	}
 	img, err := elfpatch.Rewrite(src, info.Size(), facts, change)
 	if err != nil {
-		var no *elfpatch.Unfit
-		if errors.As(err, &no) {
-			return unfit("%s: %s", program, no.Reason)
-		}
-		return err
+		return notPatched(program, err)
 	}
 	temp := fmt.Sprintf("%s.%d", name, os.Getpid())
 	dst, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o700)
@@ -322,6 +327,15 @@ func writeImage(program string, facts *elfx.File, change elfpatch.Change, name s
 		return err
 	}
 	return os.Rename(temp, name)
+}
+
+// notPatched is an Unfit where the program is to blame.
+func notPatched(program string, err error) error {
+	var no *elfpatch.Unfit
+	if errors.As(err, &no) {
+		return unfit("%s: %s", program, no.Reason)
+	}
+	return err
 }
 
 // noexec says whether programs cannot be executed from the cache.
@@ -383,7 +397,7 @@ func PrunePlans(all bool) (removed int, err error) {
 	for _, name := range c.names("images") {
 		info, err := os.Stat(c.imagePath(name))
 		// A launch that is just making one has no plan of it yet.
-		if err == nil && !named[strings.TrimSuffix(name, ".so")] && (all || time.Since(info.ModTime()) > oldPlan) {
+		if err == nil && !named[strings.TrimSuffix(name, moduleSuffix)] && (all || time.Since(info.ModTime()) > oldPlan) {
 			os.Remove(c.imagePath(name))
 		}
 	}

@@ -35,6 +35,8 @@ type Options struct {
 	Plain func(reason string)
 	// Ready is told what is going to be started, just before; nil: nobody.
 	Ready func(*Stats)
+
+	byPath bool // as in Request
 }
 
 // Stats is what is known of a launch.
@@ -128,7 +130,7 @@ func (l *launch) plan(file string) (files []sandbox.File, reason string, quiet b
 	if l.cache, err = openCache(); err != nil {
 		return nil, err.Error(), false
 	}
-	p, cached, err := l.cache.prepare(Request{absolute(file), l.Dlopen, l.Opened})
+	p, cached, err := l.cache.prepare(Request{Program: absolute(file), Dlopen: l.Dlopen, Opened: l.Opened, byPath: l.byPath})
 	if err != nil {
 		return nil, err.Error(), false
 	}

@@ -16,6 +16,7 @@ type prepared struct {
 	target string // the program's ELF file, without links
 	image  string // name in the cache
 	size   int64  // bytes, of the image
+	module int64  // bytes, of its auditing module; 0: it has none
 	plan   string // of a launch that carries its files from here: its JSON form
 	// What a plain start would do.
 	objects, dlopened int64
@@ -38,7 +39,7 @@ func (p *prepared) encode() []byte {
 	text(p.target)
 	text(p.image)
 	text(p.plan)
-	for _, n := range []int64{p.size, p.objects, p.dlopened, int64(p.search.Opens), int64(p.search.Missing), int64(len(p.inputs))} {
+	for _, n := range []int64{p.size, p.module, p.objects, p.dlopened, int64(p.search.Opens), int64(p.search.Missing), int64(len(p.inputs))} {
 		num(n)
 	}
 	for _, in := range p.inputs {
@@ -85,7 +86,7 @@ func decodePrepared(b []byte) *prepared {
 		rest = rest[n:]
 		return s
 	}
-	p := &prepared{reason: text(), target: text(), image: text(), plan: text(), size: num(), objects: num(), dlopened: num()}
+	p := &prepared{reason: text(), target: text(), image: text(), plan: text(), size: num(), module: num(), objects: num(), dlopened: num()}
 	p.search = Search{Opens: int(num()), Missing: int(num())}
 	n := num()
 	if bad || n < 0 || n > int64(len(rest))/48 || n > math.MaxInt32 {
