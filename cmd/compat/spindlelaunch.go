@@ -118,12 +118,18 @@ func (l *launcher) pulled(ctx context.Context, st *store.Store) (*spindle.Carrie
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", l.ref, err)
 	}
-	lease, err := pack.Fetch(ctx, plan, a, st, pack.FetchOptions{Concurrency: o.Concurrency})
-	if err != nil {
-		return nil, nil, explain(fmt.Errorf("the contents of %s: %w", l.ref, err))
+	for try := 0; ; try++ {
+		lease, err := pack.Fetch(ctx, plan, a, st, pack.FetchOptions{Concurrency: o.Concurrency})
+		if err != nil {
+			return nil, nil, explain(fmt.Errorf("the contents of %s: %w", l.ref, err))
+		}
+		c, err := plan.Prepare(a.Document.LayerDigest, st)
+		if try == 0 && errors.Is(err, artifact.ErrInvalid) { // a content was damaged, and is removed
+			lease.Release()
+			continue
+		}
+		return c, lease, err
 	}
-	c, err := plan.Prepare(a.Document.LayerDigest, st.Path)
-	return c, lease, err
 }
 
 // local gives the launch of a program of this machine, with its contents in the store.
@@ -139,10 +145,9 @@ func (l *launcher) local(ctx context.Context, st *store.Store, o spindle.Options
 	digests, closeDigests := local.Digests(false)
 	defer closeDigests()
 	var lease *store.Lease
-	fill := func(p *spindle.Plan) (func(string) string, error) {
-		var err error
+	fill := func(p *spindle.Plan) (err error) {
 		lease, err = keepContents(ctx, st, p)
-		return st.Path, err
+		return err
 	}
 	var id []string
 	for _, t := range l.traces {
@@ -152,7 +157,7 @@ func (l *launcher) local(ctx context.Context, st *store.Store, o spindle.Options
 		}
 		id = append(id, d)
 	}
-	c, err := spindle.PrepareLocal(req, spindle.CarryOptions{Recorded: rec, Digests: digests}, strings.Join(id, " "), fill)
+	c, err := spindle.PrepareLocal(req, spindle.CarryOptions{Recorded: rec, Digests: digests}, strings.Join(id, " "), st, fill)
 	return c, lease, err
 }
 

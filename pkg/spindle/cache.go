@@ -102,7 +102,7 @@ func (c *cache) load(key string) *prepared {
 	if p == nil || changed(p.inputs) != "" {
 		return nil
 	}
-	if p.image != "" && (!c.ours(p.image, p.size) || p.module != 0 && !c.ours(p.image+moduleSuffix, p.module)) {
+	if p.image != "" && (!c.as(p.image, p.written) || p.module != stamp{} && !c.as(p.image+moduleSuffix, p.module)) {
 		return nil
 	}
 	return p
@@ -111,10 +111,10 @@ func (c *cache) load(key string) *prepared {
 // moduleSuffix is what the auditing module of an image has behind its name.
 const moduleSuffix = ".so"
 
-// ours says whether a file among the images is there as it was written.
-func (c *cache) ours(name string, size int64) bool {
+// as says whether a file among the images is there as it was written.
+func (c *cache) as(name string, written stamp) bool {
 	var st syscall.Stat_t
-	return syscall.Lstat(c.imagePath(name), &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFREG && st.Size == size && int(st.Uid) == os.Geteuid()
+	return syscall.Lstat(c.imagePath(name), &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFREG && stampOfStat(&st) == written
 }
 
 func (c *cache) plan(key string) string       { return path.Join(c.dir, "plans", key) }
@@ -261,21 +261,22 @@ func (c *cache) image(s *start, p *prepared) error {
 		if err != nil {
 			return notPatched(s.real, err)
 		}
-		change.Audit, p.module = c.imagePath(name+moduleSuffix), int64(len(module))
+		change.Audit = c.imagePath(name + moduleSuffix)
 		// Others may execute the program that somebody has launched.
 		if err := artifact.WriteFile(change.Audit, module, 0o555, false); err != nil {
+			return err
+		}
+		if p.module, err = stampOf(change.Audit); err != nil {
 			return err
 		}
 	}
 	if err := writeImage(s.real, s.program.ELF, change, c.imagePath(name)); err != nil {
 		return err
 	}
-	info, err := os.Stat(c.imagePath(name))
-	if err != nil {
-		return err
-	}
-	p.image, p.size = name, info.Size()
-	return nil
+	var err error
+	p.image = name
+	p.written, err = stampOf(c.imagePath(name))
+	return err
 }
 
 // unsuitable says why a changed copy of a program would not do.

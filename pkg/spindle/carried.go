@@ -25,16 +25,20 @@ type Carried struct {
 // Prepare finds what the loader of this node would load for the program of the
 // plan, if the plan's files were in their places, and makes the image that has
 // it found without a search. id tells the plan from others, its digest for
-// instance; content gives the file that has a digest. An error matching
-// artifact.ErrUnsupported says that the program does not start here, and why.
-func (p *Plan) Prepare(id string, content func(digest string) string) (*Carried, error) {
+// instance. A content is verified when the launch is prepared, and again when its
+// file has changed. An error matching artifact.ErrUnsupported says that the
+// program does not start here, and why; one of Verify is returned as it is.
+func (p *Plan) Prepare(id string, store Contents) (*Carried, error) {
 	made, cached, err := prepareCarried(p.request(), "plan "+id, func(c *cache, m *ldso.Machine) (*prepared, error) {
-		out, s, err := c.carried(p, m, content)
+		if err := p.verify(store); err != nil {
+			return nil, err
+		}
+		out, s, err := c.carried(p, m, store.Path)
 		if err != nil {
 			return nil, err
 		}
-		out.inputs = s.hostInputs(p)
-		return out, nil
+		out.inputs, err = p.contents(s.hostInputs(p), store)
+		return out, err
 	})
 	if err != nil {
 		return nil, err
@@ -42,25 +46,66 @@ func (p *Plan) Prepare(id string, content func(digest string) string) (*Carried,
 	return made.carried(p, cached)
 }
 
+// Contents is where the contents of files are; package store has one.
+type Contents interface {
+	Path(digest string) string
+	Verify(digest string, size int64) error // reads all of it
+}
+
+func (p *Plan) verify(store Contents) error {
+	done := map[string]bool{}
+	for _, f := range p.Files {
+		if f.Type != TypeFile || done[f.Digest] {
+			continue
+		}
+		done[f.Digest] = true
+		if err := store.Verify(f.Digest, f.Size); err != nil {
+			return fmt.Errorf("the content of %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+// contents adds the files that hold the contents to the inputs.
+func (p *Plan) contents(in []input, store Contents) ([]input, error) {
+	done := map[string]bool{}
+	for _, f := range p.Files {
+		if f.Type != TypeFile || done[f.Digest] {
+			continue
+		}
+		done[f.Digest] = true
+		st, err := stampOf(store.Path(f.Digest))
+		if err != nil {
+			return nil, err
+		}
+		in = append(in, input{store.Path(f.Digest), st})
+	}
+	return in, nil
+}
+
 // PrepareLocal is Carry and Prepare for a program of this machine, kept until
-// one of the files has changed. id tells the recordings of o from others. store
-// is to have the contents of the plan afterwards.
-func PrepareLocal(req Request, o CarryOptions, id string, store func(*Plan) (content func(digest string) string, err error)) (*Carried, error) {
+// one of the files has changed. id tells the recordings of o from others. fill
+// is to put the contents of the plan into the store.
+func PrepareLocal(req Request, o CarryOptions, id string, store Contents, fill func(*Plan) error) (*Carried, error) {
 	var p *Plan
 	made, cached, err := prepareCarried(req, "local "+id, func(c *cache, m *ldso.Machine) (*prepared, error) {
 		var err error
 		if p, err = Carry(req, o); err != nil {
 			return nil, err
 		}
-		content, err := store(p)
+		if err := fill(p); err != nil {
+			return nil, err
+		}
+		if err := p.verify(store); err != nil {
+			return nil, err
+		}
+		out, s, err := c.carried(p, m, store.Path)
 		if err != nil {
 			return nil, err
 		}
-		out, s, err := c.carried(p, m, content)
-		if err != nil {
+		if out.inputs, err = p.contents(s.hostInputs(p), store); err != nil {
 			return nil, err
 		}
-		out.inputs = s.hostInputs(p)
 		for _, f := range p.Files {
 			st, err := stampOf(f.Path)
 			if err != nil {
@@ -79,7 +124,7 @@ func PrepareLocal(req Request, o CarryOptions, id string, store func(*Plan) (con
 		if p, err = Decode([]byte(made.plan)); err != nil {
 			return nil, err
 		}
-		if _, err := store(p); err != nil {
+		if err := fill(p); err != nil {
 			return nil, err
 		}
 	}
@@ -110,7 +155,7 @@ func prepareCarried(req Request, id string, make func(*cache, *ldso.Machine) (*p
 }
 
 func (p *prepared) carried(plan *Plan, cached bool) (*Carried, error) {
-	c := &Carried{Plan: plan, Target: p.target, ImageSize: p.size, Reason: p.reason, Cached: cached, Objects: p.objects, Dlopened: p.dlopened, Search: p.search}
+	c := &Carried{Plan: plan, Target: p.target, ImageSize: p.written.size, Reason: p.reason, Cached: cached, Objects: p.objects, Dlopened: p.dlopened, Search: p.search}
 	if p.image != "" {
 		dir, err := CacheDir()
 		if err != nil {

@@ -15,9 +15,10 @@ type prepared struct {
 	// What is mounted: the image over the target. A reason leaves them empty.
 	target string // the program's ELF file, without links
 	image  string // name in the cache
-	size   int64  // bytes, of the image
-	module int64  // bytes, of its auditing module; 0: it has none
-	plan   string // of a launch that carries its files from here: its JSON form
+	// What was written, and is to be there: of the image, and of its auditing
+	// module; zero: it has none.
+	written, module stamp
+	plan            string // of a launch that carries its files from here: its JSON form
 	// What a plain start would do.
 	objects, dlopened int64
 	search            Search
@@ -39,14 +40,19 @@ func (p *prepared) encode() []byte {
 	text(p.target)
 	text(p.image)
 	text(p.plan)
-	for _, n := range []int64{p.size, p.module, p.objects, p.dlopened, int64(p.search.Opens), int64(p.search.Missing), int64(len(p.inputs))} {
+	stamped := func(s stamp) {
+		for _, n := range []int64{int64(s.dev), int64(s.ino), s.size, s.mtime, s.ctime} {
+			num(n)
+		}
+	}
+	stamped(p.written)
+	stamped(p.module)
+	for _, n := range []int64{p.objects, p.dlopened, int64(p.search.Opens), int64(p.search.Missing), int64(len(p.inputs))} {
 		num(n)
 	}
 	for _, in := range p.inputs {
 		text(in.path)
-		for _, n := range []int64{int64(in.dev), int64(in.ino), in.stamp.size, in.mtime, in.ctime} {
-			num(n)
-		}
+		stamped(in.stamp)
 	}
 	return binary.LittleEndian.AppendUint64(b, checksum(b))
 }
@@ -86,7 +92,8 @@ func decodePrepared(b []byte) *prepared {
 		rest = rest[n:]
 		return s
 	}
-	p := &prepared{reason: text(), target: text(), image: text(), plan: text(), size: num(), module: num(), objects: num(), dlopened: num()}
+	stamped := func() stamp { return stamp{uint64(num()), uint64(num()), num(), num(), num()} }
+	p := &prepared{reason: text(), target: text(), image: text(), plan: text(), written: stamped(), module: stamped(), objects: num(), dlopened: num()}
 	p.search = Search{Opens: int(num()), Missing: int(num())}
 	n := num()
 	if bad || n < 0 || n > int64(len(rest))/48 || n > math.MaxInt32 {
@@ -94,7 +101,7 @@ func decodePrepared(b []byte) *prepared {
 	}
 	p.inputs = make([]input, n)
 	for i := range p.inputs {
-		p.inputs[i] = input{text(), stamp{uint64(num()), uint64(num()), num(), num(), num()}}
+		p.inputs[i] = input{text(), stamped()}
 	}
 	if bad || rest != "" || strings.ContainsAny(p.image, "/\x00") {
 		return nil

@@ -8,7 +8,7 @@ import (
 
 func example() *prepared {
 	return &prepared{
-		inputs: []input{{"/a", stamp{1, 2, 3, 4, -5}}, {"/gone", stamp{}}}, reason: "", target: "/a", image: "0123", size: 99, module: 7, plan: "{}",
+		inputs: []input{{"/a", stamp{1, 2, 3, 4, -5}}, {"/gone", stamp{}}}, reason: "", target: "/a", image: "0123", written: stamp{1, 2, 99, 3, 4}, module: stamp{5, 6, 7, 8, 9}, plan: "{}",
 		objects: 3, dlopened: 1, search: Search{Opens: 4, Missing: 500},
 	}
 }
