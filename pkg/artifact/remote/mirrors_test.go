@@ -33,6 +33,12 @@ func (s *seen) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.next.ServeHTTP(w, r)
 }
 
+func (s *seen) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.got)
+}
+
 func (s *seen) take() []*http.Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,9 +94,9 @@ func (s *site) pull(t *testing.T) (origin int, mirrors []int, err error) {
 		t.Errorf("got %s", a.Data)
 	}
 	for _, m := range s.mirrors {
-		mirrors = append(mirrors, len(m.got))
+		mirrors = append(mirrors, m.count())
 	}
-	return len(s.origin.got), mirrors, err
+	return s.origin.count(), mirrors, err
 }
 
 func whole(origin http.Handler) http.Handler { return origin }
@@ -229,8 +235,8 @@ func TestPushGoesToTheRegistryOnly(t *testing.T) {
 	s := newSite(t, "server = \"http://%[1]s\"\n[host.\"http://%[2]s\"]\n", whole, whole)
 	_, err := PushFiles(t.Context(), s.o, s.base+":other", artifact.TypeLaunch, launch(t, 10), PushOptions{})
 	check(t, err)
-	if n := len(s.mirrors[0].got) + len(s.mirrors[1].got); n != 0 || len(s.origin.got) == 0 {
-		t.Errorf("%d requests to others, %d to the registry", n, len(s.origin.got))
+	if n := s.mirrors[0].count() + s.mirrors[1].count(); n != 0 || s.origin.count() == 0 {
+		t.Errorf("%d requests to others, %d to the registry", n, s.origin.count())
 	}
 }
 
