@@ -352,9 +352,40 @@ func TestHostsFiles(t *testing.T) {
 	}
 }
 
+// A file that cannot be read is told where a registry is asked, and not where
+// the local store has what is wanted.
+func TestBadHostsFile(t *testing.T) {
+	s := newSite(t, "server = \"http://%[1]s\"\n", whole)
+	_, _, err := s.pull(t)
+	check(t, err)
+	host, _, _ := strings.Cut(s.base, "/")
+	s.write(t, host, "[")
+	if _, _, err := s.pull(t); !errors.Is(err, ErrReference) || !strings.Contains(err.Error(), hostsFile) {
+		t.Errorf("%v", err)
+	}
+	_, err = OpenArtifact(t.Context(), s.o, s.base+":t", artifact.TypeLaunch, PullMissing)
+	check(t, err)
+}
+
 func badHosts(t *testing.T) string {
 	dir := t.TempDir()
 	s := &site{o: Options{HostsDir: dir}}
 	s.write(t, "r", "[")
 	return dir
+}
+
+func FuzzHostsFile(f *testing.F) {
+	f.Add("server = \"r\"\nca = ['a']\n[host.\"b\"]\ncapabilities = [\"pull\"]\n[host.'http://c/v2'.header]\nx = [\"y\"]")
+	f.Add("host.\"b\".client = [['a', 'b'], ['c']]\nhost = {}")
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := parseHosts([]byte(text), "/d", "registry")
+		if err != nil && list != nil {
+			t.Fatalf("%v with %v", list, err)
+		}
+		for _, h := range list {
+			if h.url.Host == "" || h.url.User != nil || h.url.Scheme != "http" && h.url.Scheme != "https" {
+				t.Fatalf("%s", h.url)
+			}
+		}
+	})
 }
