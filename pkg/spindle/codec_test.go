@@ -148,11 +148,15 @@ func TestHostilePlansAreRefused(t *testing.T) {
 		"content in two":       func(p *Plan) { p.Layers[0].Contents = []string{min(digestA, digestB), max(digestA, digestB)} },
 		"content in none":      func(p *Plan) { p.Layers = p.Layers[1:] },
 		"foreign content":      func(p *Plan) { p.Layers[0].Contents[0] = artifact.Digest(nil) },
-		"empty layer":          func(p *Plan) { p.Layers[0].Contents = nil },
-		"layer's type":         func(p *Plan) { p.Layers[0].MediaType = "application/x-tar" },
-		"layer's size":         func(p *Plan) { p.Layers[0].Size = -1 },
-		"layer's digest":       func(p *Plan) { p.Layers[0].Digest = "x" },
-		"argument":             func(p *Plan) { p.Argv[0] = "a\x00" },
+		"two in a layer of one": func(p *Plan) {
+			p.Layers = p.Layers[:1]
+			p.Layers[0].Contents = []string{min(digestA, digestB), max(digestA, digestB)}
+		},
+		"empty layer":    func(p *Plan) { p.Layers[0].Contents = nil },
+		"layer's type":   func(p *Plan) { p.Layers[0].MediaType = "application/x-tar" },
+		"layer's size":   func(p *Plan) { p.Layers[0].Size = -1 },
+		"layer's digest": func(p *Plan) { p.Layers[0].Digest = "x" },
+		"argument":       func(p *Plan) { p.Argv[0] = "a\x00" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := small()
