@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -147,11 +148,15 @@ func TestHostilePlansAreRefused(t *testing.T) {
 		"content in two":       func(p *Plan) { p.Layers[0].Contents = []string{min(digestA, digestB), max(digestA, digestB)} },
 		"content in none":      func(p *Plan) { p.Layers = p.Layers[1:] },
 		"foreign content":      func(p *Plan) { p.Layers[0].Contents[0] = artifact.Digest(nil) },
-		"empty layer":          func(p *Plan) { p.Layers[0].Contents = nil },
-		"layer's type":         func(p *Plan) { p.Layers[0].MediaType = "application/x-tar" },
-		"layer's size":         func(p *Plan) { p.Layers[0].Size = -1 },
-		"layer's digest":       func(p *Plan) { p.Layers[0].Digest = "x" },
-		"argument":             func(p *Plan) { p.Argv[0] = "a\x00" },
+		"two in a layer of one": func(p *Plan) {
+			p.Layers = p.Layers[:1]
+			p.Layers[0].Contents = []string{min(digestA, digestB), max(digestA, digestB)}
+		},
+		"empty layer":    func(p *Plan) { p.Layers[0].Contents = nil },
+		"layer's type":   func(p *Plan) { p.Layers[0].MediaType = "application/x-tar" },
+		"layer's size":   func(p *Plan) { p.Layers[0].Size = -1 },
+		"layer's digest": func(p *Plan) { p.Layers[0].Digest = "x" },
+		"argument":       func(p *Plan) { p.Argv[0] = "a\x00" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := small()
@@ -184,15 +189,24 @@ func TestEntriesWithoutEnd(t *testing.T) {
 	var b bytes.Buffer
 	b.Write(bytes.TrimSuffix(bytes.TrimSpace(head), []byte("}")))
 	b.WriteString(`,"files":[`)
-	for i := 0; b.Len() < 100<<20; i++ {
-		if i > 0 {
-			b.WriteByte(',')
+	start := b.Len()
+	for _, c := range []struct {
+		size int
+		says string
+	}{{100 << 20, "limit"}, {60 << 20, "too many values"}} {
+		b.Truncate(start)
+		for i := 0; b.Len() < c.size; i++ {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(`{"path":"/`)
+			b.Write(strconv.AppendInt(b.AvailableBuffer(), int64(i), 10))
+			b.WriteString(`","type":"dir","mode":0,"mtime":0}`)
 		}
-		fmt.Fprintf(&b, `{"path":"/f%08d","type":"dir","mode":0,"mtime":0}`, i)
-	}
-	b.WriteString("]}")
-	if _, err := Decode(b.Bytes()); !errors.Is(err, artifact.ErrInvalid) || !strings.Contains(err.Error(), "limit") {
-		t.Error(err)
+		b.WriteString("]}")
+		if _, err := Decode(b.Bytes()); !errors.Is(err, artifact.ErrInvalid) || !strings.Contains(err.Error(), c.says) {
+			t.Error(err)
+		}
 	}
 }
 

@@ -1,6 +1,10 @@
 package spindle
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/compspec/compat/pkg/artifact"
+)
 
 // Layer is one layer of a launch artifact: zstd, and in it the contents one
 // behind the other in the order of Contents, without names and without anything
@@ -30,6 +34,9 @@ func (p *Plan) checkLayers(sizes map[string]int64) error {
 	}
 	in := make(map[string]int, len(sizes))
 	for i, l := range p.Layers {
+		if l.MediaType == artifact.MediaTypeLaunchFile && len(l.Contents) != 1 {
+			return bad("layer %s is of one file, and holds %d contents", l.Digest, len(l.Contents))
+		}
 		last := ""
 		for _, d := range l.Contents {
 			switch _, known := sizes[d]; {

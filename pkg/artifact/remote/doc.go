@@ -25,6 +25,15 @@
 // replaced by a rename, so a reader sees the old or the new one and a crash
 // leaves one of the two.
 //
+// # Mirrors
+//
+// What reads a registry (Fetch, OpenArtifact) asks first the hosts that
+// containerd's hosts.toml names for it, in their order, and the registry for
+// what they do not have. A host with the capability pull is asked for content
+// by digest, one with resolve for tags and referrers too. Pushes, tags and
+// Discover go to the registry. Certificates of containerd's older form, *.crt
+// without a hosts.toml, are not read.
+//
 // # Trust
 //
 // Every manifest and layer is verified against its digest and size, and refused

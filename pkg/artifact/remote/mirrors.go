@@ -36,7 +36,7 @@ type mirrored struct {
 	origin string            // HOST[:PORT] of the registry's requests
 	ns     string            // the registry's name, as a reference has it
 	prefix string            // of paths: /v2/REPOSITORY/
-	hosts  []*mirror
+	hosts  func() ([]*mirror, error)
 	log    *slog.Logger
 
 	mu     sync.Mutex
@@ -51,28 +51,32 @@ type mirror struct {
 	down   bool // could not be reached, under mirrored.mu
 }
 
-// newMirrored puts the hosts for a registry before its client; nil where there
-// are none.
-func newMirrored(o Options, ref Reference, repo *orasreg.Repository, client *auth.Client) (*mirrored, error) {
-	hosts, err := o.hosts(ref.Host)
-	if err != nil || len(hosts) == 0 {
-		return nil, err
-	}
-	origin := repo.Reference.Host()
-	m := &mirrored{next: client.Client.Transport, origin: origin, ns: ref.Host, prefix: "/v2/" + repo.Reference.Repository + "/",
-		log: o.Logger, served: map[string]*mirror{}, bad: map[string]map[*mirror]struct{}{}}
-	for _, h := range hosts {
-		c, err := mirrorClient(o, h)
+// newMirrored puts the hosts for a registry before its client. Their file is
+// read by the first request: what is in the local store needs neither.
+func newMirrored(o Options, ref Reference, repo *orasreg.Repository, client *auth.Client) *mirrored {
+	m := &mirrored{next: client.Client.Transport, origin: repo.Reference.Host(), ns: ref.Host,
+		prefix: "/v2/" + repo.Reference.Repository + "/", log: o.Logger,
+		served: map[string]*mirror{}, bad: map[string]map[*mirror]struct{}{}}
+	m.hosts = sync.OnceValues(func() ([]*mirror, error) {
+		hosts, err := o.hosts(ref.Host)
 		if err != nil {
 			return nil, err
 		}
-		if h.url.Host == origin && h.url.Scheme == "https" {
-			c.Credential = client.Credential
+		var out []*mirror
+		for _, h := range hosts {
+			c, err := mirrorClient(o, h)
+			if err != nil {
+				return nil, err
+			}
+			if h.url.Host == m.origin && h.url.Scheme == "https" {
+				c.Credential = client.Credential
+			}
+			out = append(out, &mirror{host: h, client: c})
 		}
-		m.hosts = append(m.hosts, &mirror{host: h, client: c})
-	}
+		return out, nil
+	})
 	client.Client.Transport = m
-	return m, nil
+	return m
 }
 
 // mirrorClient builds the client for a host: with the credentials that are kept
@@ -127,8 +131,12 @@ func (m *mirrored) RoundTrip(req *http.Request) (*http.Response, error) {
 	if what == "" {
 		return m.next.RoundTrip(req)
 	}
+	hosts, err := m.hosts()
+	if err != nil {
+		return nil, err
+	}
 	var failed []error
-	for _, h := range m.hosts {
+	for _, h := range hosts {
 		if byDigest := what == "digest"; byDigest && !h.pull || !byDigest && !h.resolve || m.passedOver(h, req.URL.Path) {
 			continue
 		}

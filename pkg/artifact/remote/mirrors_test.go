@@ -33,6 +33,12 @@ func (s *seen) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.next.ServeHTTP(w, r)
 }
 
+func (s *seen) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.got)
+}
+
 func (s *seen) take() []*http.Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,9 +94,9 @@ func (s *site) pull(t *testing.T) (origin int, mirrors []int, err error) {
 		t.Errorf("got %s", a.Data)
 	}
 	for _, m := range s.mirrors {
-		mirrors = append(mirrors, len(m.got))
+		mirrors = append(mirrors, m.count())
 	}
-	return len(s.origin.got), mirrors, err
+	return s.origin.count(), mirrors, err
 }
 
 func whole(origin http.Handler) http.Handler { return origin }
@@ -229,8 +235,8 @@ func TestPushGoesToTheRegistryOnly(t *testing.T) {
 	s := newSite(t, "server = \"http://%[1]s\"\n[host.\"http://%[2]s\"]\n", whole, whole)
 	_, err := PushFiles(t.Context(), s.o, s.base+":other", artifact.TypeLaunch, launch(t, 10), PushOptions{})
 	check(t, err)
-	if n := len(s.mirrors[0].got) + len(s.mirrors[1].got); n != 0 || len(s.origin.got) == 0 {
-		t.Errorf("%d requests to others, %d to the registry", n, len(s.origin.got))
+	if n := s.mirrors[0].count() + s.mirrors[1].count(); n != 0 || s.origin.count() == 0 {
+		t.Errorf("%d requests to others, %d to the registry", n, s.origin.count())
 	}
 }
 
@@ -346,9 +352,40 @@ func TestHostsFiles(t *testing.T) {
 	}
 }
 
+// A file that cannot be read is told where a registry is asked, and not where
+// the local store has what is wanted.
+func TestBadHostsFile(t *testing.T) {
+	s := newSite(t, "server = \"http://%[1]s\"\n", whole)
+	_, _, err := s.pull(t)
+	check(t, err)
+	host, _, _ := strings.Cut(s.base, "/")
+	s.write(t, host, "[")
+	if _, _, err := s.pull(t); !errors.Is(err, ErrReference) || !strings.Contains(err.Error(), hostsFile) {
+		t.Errorf("%v", err)
+	}
+	_, err = OpenArtifact(t.Context(), s.o, s.base+":t", artifact.TypeLaunch, PullMissing)
+	check(t, err)
+}
+
 func badHosts(t *testing.T) string {
 	dir := t.TempDir()
 	s := &site{o: Options{HostsDir: dir}}
 	s.write(t, "r", "[")
 	return dir
+}
+
+func FuzzHostsFile(f *testing.F) {
+	f.Add("server = \"r\"\nca = ['a']\n[host.\"b\"]\ncapabilities = [\"pull\"]\n[host.'http://c/v2'.header]\nx = [\"y\"]")
+	f.Add("host.\"b\".client = [['a', 'b'], ['c']]\nhost = {}")
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := parseHosts([]byte(text), "/d", "registry")
+		if err != nil && list != nil {
+			t.Fatalf("%v with %v", list, err)
+		}
+		for _, h := range list {
+			if h.url.Host == "" || h.url.User != nil || h.url.Scheme != "http" && h.url.Scheme != "https" {
+				t.Fatalf("%s", h.url)
+			}
+		}
+	})
 }

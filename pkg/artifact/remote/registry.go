@@ -56,9 +56,9 @@ func newRepository(o Options, ref Reference) (*repository, error) {
 	}
 	r := &repository{Repository: repo, wait: sleep}
 	if o.mirrors {
-		r.mirrors, err = newMirrored(o, ref, repo, client)
+		r.mirrors = newMirrored(o, ref, repo, client)
 	}
-	return r, err
+	return r, nil
 }
 
 // newClient builds the http client with the credentials for host.

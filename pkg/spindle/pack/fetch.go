@@ -88,6 +88,11 @@ func Fetch(ctx context.Context, plan *spindle.Plan, src Source, st *store.Store,
 		return lease, nil
 	}
 	todo := missing(plan, sizes, st)
+	if len(todo) > 0 {
+		if _, err := st.Sweep(); err != nil { // room for what comes
+			return nil, err
+		}
+	}
 	slices.SortStableFunc(todo, func(a, b spindle.Layer) int { return cmp.Compare(b.Size, a.Size) }) // the largest first
 	limit := o.Concurrency
 	if limit <= 0 {

@@ -31,6 +31,7 @@ import (
 const (
 	ownLayer   = 128 << 10 // bytes, from which on a content is a layer of its own
 	bundleSize = 8 << 20   // bytes of contents, at which a bundle is closed
+	maxOwn     = 4000      // layers of one content; a manifest has 4 MiB at most
 	windowSize = 8 << 20   // bytes, of zstd: what a reader must keep
 )
 
@@ -66,10 +67,11 @@ func Pack(ctx context.Context, plan *spindle.Plan, contents func(digest string) 
 // group divides contents into layers: large ones first, then the bundles.
 func group(sizes map[string]int64) []spindle.Layer {
 	var large, small []spindle.Layer
+	limit := ownLimit(sizes)
 	var open int64 = bundleSize // bytes in the last bundle
 	for _, d := range slices.Sorted(maps.Keys(sizes)) {
 		size := sizes[d]
-		if size >= ownLayer {
+		if size >= limit {
 			large = append(large, spindle.Layer{MediaType: artifact.MediaTypeLaunchFile, Contents: []string{d}})
 			continue
 		}
@@ -82,6 +84,21 @@ func group(sizes map[string]int64) []spindle.Layer {
 		open += size
 	}
 	return append(large, small...)
+}
+
+// ownLimit is ownLayer, or more where too many contents had a layer of their own.
+func ownLimit(sizes map[string]int64) int64 {
+	for limit := int64(ownLayer); ; limit *= 2 {
+		n := 0
+		for _, size := range sizes {
+			if size >= limit {
+				n++
+			}
+		}
+		if n <= maxOwn {
+			return limit
+		}
+	}
 }
 
 func packLayer(ctx context.Context, l spindle.Layer, sizes map[string]int64, contents func(string) (io.ReadCloser, error), dir string) (_ Layer, err error) {

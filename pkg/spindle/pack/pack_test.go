@@ -197,6 +197,21 @@ func TestBundlesAreBounded(t *testing.T) {
 	}
 }
 
+func TestManifestsAreBounded(t *testing.T) {
+	sizes := map[string]int64{}
+	for i := range 20_000 {
+		sizes[artifact.Digest(fmt.Append(nil, i))] = int64(ownLayer + i*10)
+	}
+	groups := group(sizes)
+	n := 0
+	for _, l := range groups {
+		n += len(l.Contents)
+	}
+	if len(groups) > maxOwn || n != len(sizes) {
+		t.Errorf("%d layers with %d of %d contents", len(groups), n, len(sizes))
+	}
+}
+
 func TestChangedFileIsNotPacked(t *testing.T) {
 	for _, change := range []func([]byte) []byte{
 		func(b []byte) []byte { return b[1:] },

@@ -110,7 +110,8 @@ func (s *Store) newLease(ctx context.Context, id, name string, text []byte) (*os
 }
 
 // File is what holds the lock: a process that has a copy of this descriptor
-// keeps the lease, too. The caller does not close it.
+// keeps the lease, too. It is closed by execve(2), as all files of Go are, and
+// the caller does not close it: keep the Lease as long as it is to hold.
 func (l *Lease) File() *os.File { return l.f }
 
 // Release ends the lease of this process.

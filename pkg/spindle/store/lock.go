@@ -66,6 +66,10 @@ func flock(f *os.File, how int) error {
 		if err == nil {
 			return nil
 		}
+		if err == unix.ENOSYS || err == unix.EOPNOTSUPP || err == unix.ENOLCK {
+			// Lustre, for one, where it is mounted without -o flock.
+			return fmt.Errorf("%w: the file system of %s has no locks (%w); name a place on this machine with COMPAT_CACHE", artifact.ErrUnsupported, f.Name(), err)
+		}
 		if err != unix.EINTR {
 			return &os.PathError{Op: "flock", Path: f.Name(), Err: err}
 		}

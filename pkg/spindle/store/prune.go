@@ -97,7 +97,7 @@ func (s *Store) Prune(ctx context.Context, maxSize int64, keep func(digest strin
 		return p, err
 	}
 	defer open()
-	if err := s.sweep(&p); err != nil {
+	if p.Swept, err = s.Sweep(); err != nil {
 		return p, err
 	}
 	leases, err := s.leases()
@@ -138,32 +138,43 @@ func (s *Store) Prune(ctx context.Context, maxSize int64, keep func(digest strin
 	return p, nil
 }
 
-// sweep removes files that nobody holds the lock of.
-func (s *Store) sweep(p *Pruned) error {
+// Sweep removes what processes have left that were killed while they wrote, and
+// says how many files that were: those that nobody holds the lock of.
+func (s *Store) Sweep() (swept int, err error) {
 	for _, dir := range []string{tempDir, locksDir} {
 		names, err := s.names(dir)
 		if err != nil {
-			return err
+			return swept, err
 		}
 		for _, n := range names {
-			name := dir + "/" + n
-			f, err := s.root.OpenFile(name, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
+			removed, err := s.sweepOne(dir + "/" + n)
 			if err != nil {
-				return err
+				return swept, err
 			}
-			if flock(f, unix.LOCK_EX|unix.LOCK_NB) == nil && s.same(f, name) {
-				if err = s.root.Remove(name); err == nil && dir == tempDir {
-					p.Swept++
-				}
-			}
-			f.Close()
-			if err != nil {
-				return err
+			if removed && dir == tempDir {
+				swept++
 			}
 		}
 	}
-	return nil
+	return swept, nil
+}
+
+func (s *Store) sweepOne(name string) (removed bool, err error) {
+	// To be written, since NFS locks no other; but a file that is about to get
+	// its name has its mode already.
+	f, err := s.root.OpenFile(name, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		f, err = s.root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	if flock(f, unix.LOCK_EX|unix.LOCK_NB) != nil || !s.same(f, name) {
+		return false, nil
+	}
+	return true, s.root.Remove(name)
 }

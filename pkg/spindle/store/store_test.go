@@ -150,20 +150,20 @@ func TestDamagedIsReplaced(t *testing.T) {
 func TestUnsafeStoresAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		make func(dir string)
+		make func(t *testing.T, dir string)
 	}{
-		{"link", func(d string) { check(t, os.Mkdir(d+"x", 0o700)); check(t, os.Symlink(d+"x", d)) }},
-		{"dangling link", func(d string) { check(t, os.Symlink(d+"y", d)) }},
-		{"file", func(d string) { check(t, os.WriteFile(d, nil, 0o600)) }},
-		{"writable by the group", func(d string) { check(t, os.Mkdir(d, 0o700)); check(t, os.Chmod(d, 0o770)) }},
-		{"writable by all", func(d string) { check(t, os.Mkdir(d, 0o700)); check(t, os.Chmod(d, 0o707)) }},
-		{"in a directory writable by all", func(d string) { check(t, os.Chmod(filepath.Dir(d), 0o777)) }},
-		{"link inside", func(d string) { check(t, os.Mkdir(d, 0o700)); check(t, os.Symlink("/tmp", d+"/tmp")) }},
-		{"blobs writable by all", func(d string) {
+		{"link", func(t *testing.T, d string) { check(t, os.Mkdir(d+"x", 0o700)); check(t, os.Symlink(d+"x", d)) }},
+		{"dangling link", func(t *testing.T, d string) { check(t, os.Symlink(d+"y", d)) }},
+		{"file", func(t *testing.T, d string) { check(t, os.WriteFile(d, nil, 0o600)) }},
+		{"writable by the group", func(t *testing.T, d string) { check(t, os.Mkdir(d, 0o700)); check(t, os.Chmod(d, 0o770)) }},
+		{"writable by all", func(t *testing.T, d string) { check(t, os.Mkdir(d, 0o700)); check(t, os.Chmod(d, 0o707)) }},
+		{"in a directory writable by all", func(t *testing.T, d string) { check(t, os.Chmod(filepath.Dir(d), 0o777)) }},
+		{"link inside", func(t *testing.T, d string) { check(t, os.Mkdir(d, 0o700)); check(t, os.Symlink("/tmp", d+"/tmp")) }},
+		{"blobs writable by all", func(t *testing.T, d string) {
 			check(t, os.MkdirAll(d+"/blobs/sha256", 0o700))
 			check(t, os.Chmod(d+"/blobs/sha256", 0o777))
 		}},
-		{"of somebody else", func(d string) {
+		{"of somebody else", func(t *testing.T, d string) {
 			if os.Getuid() != 0 {
 				t.Skip("not root")
 			}
@@ -173,7 +173,7 @@ func TestUnsafeStoresAreRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "store")
-			c.make(dir)
+			c.make(t, dir)
 			if s, err := Open(dir); !errors.Is(err, ErrUnsafe) {
 				t.Errorf("%v, %v", s, err)
 			}
@@ -332,6 +332,16 @@ func TestKilledWriterLeavesNothing(t *testing.T) {
 	}
 	if p, err := s.Prune(t.Context(), 1<<20, nil); err != nil || p.Swept != 1 || entries(t, s, tempDir)+entries(t, s, locksDir)+entries(t, s, leasesDir) != 0 {
 		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// A file that a process was about to give its name is swept, too.
+func TestSweepOfAFinishedFile(t *testing.T) {
+	s := newStore(t)
+	name := filepath.Join(s.Dir(), tempDir, "x")
+	check(t, os.WriteFile(name, nil, 0o555))
+	if n, err := s.Sweep(); err != nil || n != 1 {
+		t.Errorf("%d, %v", n, err)
 	}
 }
 
