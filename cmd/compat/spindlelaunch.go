@@ -210,6 +210,9 @@ func (l *launcher) show(ctx context.Context, o spindle.Options, c *spindle.Carri
 		}
 	}
 	v := view.Options{Argv: o.Argv, Env: o.Env, Tree: view.TreeOf(c, st.Path), Watch: l.watch, Session: l.session, Stats: true}
+	for _, obj := range c.Plan.Objects {
+		v.Ahead = append(v.Ahead, obj.Path)
+	}
 	if rank, ok := record.RankOf(os.Getenv); ok && v.Session == "" {
 		v.Session = "spindle " + rank.Job
 	}

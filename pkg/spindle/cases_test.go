@@ -23,11 +23,15 @@ func TestCasesAsPlain(t *testing.T) {
 		if want.status == noExec {
 			continue
 		}
-		for i := range 2 { // the second time by the plan that was kept
-			got := launchOf(t, c.Dir, append(env, cache), Bind, i == 0, c.Program)
+		for i := range 4 { // by a module or by paths; the second time by the plan that was kept
+			env := append(slices.Clone(env), cache)
+			if i >= 2 {
+				env = append(env, "TEST_BYPATH=1")
+			}
+			got := launchOf(t, c.Dir, env, Bind, i%2 == 0, c.Program)
 			if got.status != want.status || got.stdout != want.stdout || got.stderr != want.stderr {
-				t.Errorf("%s: launched: status %d, %q %q (%s); plainly %d, %q %q",
-					c.Name, got.status, got.stdout, got.stderr, got.said, want.status, want.stdout, want.stderr)
+				t.Errorf("%s, launch %d: status %d, %q %q (%s); plainly %d, %q %q",
+					c.Name, i, got.status, got.stdout, got.stderr, got.said, want.status, want.stdout, want.stderr)
 			}
 			views[got.said]++
 		}

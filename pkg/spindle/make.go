@@ -131,12 +131,27 @@ func (s *start) plan() error {
 		return unfit("%s needs no library", s.real)
 	}
 	l := s.res.Loader
-	if !s.byPath && l.Major == 2 && !l.Before(2, 35) && elfpatch.Audits(s.program.ELF.Machine) {
+	if !s.byPath && l.Major == 2 && !l.Before(2, 35) && elfpatch.Audits(s.program.ELF.Machine) && s.staticTLS() <= maxStaticTLS {
 		s.needed = nil
 		s.audit()
 		return nil
 	}
 	return s.verify()
+}
+
+// maxStaticTLS is how many bytes of static TLS the libraries of a program may
+// want under a module. A loader that audits lays static TLS out before it has
+// mapped them (rtld.c, dl_main: init_tls), so that theirs comes from the surplus
+// that is meant for dlopen, some 1,700 bytes; libc alone wants 128 or so.
+const maxStaticTLS = 512
+
+func (s *start) staticTLS() (bytes uint64) {
+	for _, m := range s.res.Maps {
+		if f := m.Object.ELF; m != s.res.Program && m.Dlopen == "" && f.TLS != nil && f.DTFlags&elf.DF_STATIC_TLS != 0 {
+			bytes += min(f.TLS.MemSize, maxStaticTLS+1) + min(f.TLS.Align, 64)
+		}
+	}
+	return bytes
 }
 
 // audit makes a rule for each name that is searched for. It holds for one object

@@ -65,6 +65,10 @@ type Config struct {
 	Watch    []string // absolute: only these trees go through the view; empty: all do
 	Bind     []string // absolute: seen as they are, not through the view
 	ReadOnly bool     // no file can be changed; the caller's own root may still remount
+	// Ahead are paths of the view that are looked up before the program starts,
+	// many at a time: one after the other, as a program asks, each waits for two
+	// processors to wake up.
+	Ahead []string
 
 	// Server is a connected SOCK_SEQPACKET socket whose other end a [Conn]
 	// serves. Start closes neither. nil only with Join.

@@ -71,7 +71,27 @@ func (s *stage) run() error {
 			return stepError("start recording", "", err)
 		}
 	}
+	s.lookUp()
 	return s.exec()
+}
+
+// lookUp has the kernel learn names. What is not there is the program's to find.
+func (s *stage) lookUp() {
+	const threads = 8
+	n := min(threads, len(s.ahead))
+	done := make(chan struct{}, n)
+	for i := range n {
+		go func() {
+			var st syscall.Stat_t
+			for j := i; j < len(s.ahead); j += n {
+				_ = syscall.Lstat(s.ahead[j], &st)
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range n {
+		<-done
+	}
 }
 
 // receive gets the task, and with it the descriptors: the server's socket, or

@@ -191,7 +191,7 @@ func (s *viewStarter) cloned() error { return nil }
 // prepare decides what the stage is to do.
 func (s *viewStarter) prepare() error {
 	s.task = task{
-		argv: s.Argv, env: s.Env, path: s.Path, dir: s.Dir, way: s.Way, watch: s.Watch, bind: s.Bind, readOnly: s.ReadOnly, mustDir: s.Dir != "",
+		argv: s.Argv, env: s.Env, path: s.Path, dir: s.Dir, way: s.Way, watch: s.Watch, bind: s.Bind, readOnly: s.ReadOnly, mustDir: s.Dir != "", ahead: s.Ahead,
 		join: s.Join != nil, uid: uint32(os.Geteuid()), gid: uint32(os.Getegid()), creds: s.creds,
 	}
 	s.task.allowOther = s.task.uid == 0

@@ -9,6 +9,7 @@ type task struct {
 	watch, bind []string
 	readOnly    bool
 	mustDir     bool // dir was asked for, and no other will do
+	ahead       []string
 	join        bool
 	mountPoint  string // of way fusermount
 	uid, gid    uint32
@@ -29,6 +30,7 @@ func (t *task) encode() []byte {
 	e.list(t.bind)
 	e.flag(t.readOnly)
 	e.flag(t.mustDir)
+	e.list(t.ahead)
 	e.flag(t.join)
 	e.text(t.mountPoint)
 	e.num(uint64(t.uid))
@@ -47,7 +49,7 @@ func decodeTask(b []byte) (*task, bool) {
 	d := decoder{rest: b}
 	t := &task{
 		argv: d.list(), env: d.list(), path: d.text(), dir: d.text(), way: Way(d.text()),
-		watch: d.list(), bind: d.list(), readOnly: d.num() != 0, mustDir: d.num() != 0, join: d.num() != 0,
+		watch: d.list(), bind: d.list(), readOnly: d.num() != 0, mustDir: d.num() != 0, ahead: d.list(), join: d.num() != 0,
 		mountPoint: d.text(), uid: uint32(d.num()), gid: uint32(d.num()), allowOther: d.num() != 0, caps: d.num() != 0,
 	}
 	for _, p := range t.creds.numbers() {

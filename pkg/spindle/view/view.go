@@ -62,6 +62,8 @@ type Options struct {
 	// machine; "": one of its own.
 	Session string
 	Stats   bool // Requests of the result are wanted
+	// Ahead are paths that the program will ask for, looked up before it starts.
+	Ahead []string
 }
 
 // Result is what came of a run.
@@ -135,7 +137,7 @@ func Run(_ context.Context, o Options) (*Result, error) {
 	l := &viewserver.Launch{
 		Kind: kind(), Share: o.Session, Config: c.message,
 		Sandbox: sandbox.Config{
-			Argv: o.Argv, Path: o.Path, Env: o.Env, Dir: o.Dir, Watch: c.watch, Bind: mpi.SessionDirs(o.Env),
+			Argv: o.Argv, Path: o.Path, Env: o.Env, Dir: o.Dir, Ahead: o.Ahead, Watch: c.watch, Bind: mpi.SessionDirs(o.Env),
 		},
 	}
 	s, p, err := l.Start()
