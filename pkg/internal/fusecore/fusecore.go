@@ -65,10 +65,6 @@ type IDRange struct{ First, Count uint32 }
 // DefaultMaxNodes is 100,000, of some 400 bytes each.
 const DefaultMaxNodes = 100_000
 
-// PlannedLarge is Large for planned files: what a loader maps of a library is in
-// the page cache of its content already, where a launch has been before.
-const PlannedLarge = 16 << 10
-
 // Large is the size in bytes from which on a file that is read is passed
 // through: below, filling the page cache costs less than registering the file.
 const Large = 512 << 10

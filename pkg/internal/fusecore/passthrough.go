@@ -67,7 +67,7 @@ func (fs *FS) passthrough(h *handle, st *unix.Stat_t, out *fuse.OpenOut) bool {
 func (fs *FS) worthPassing(h *handle, st *unix.Stat_t) bool {
 	paths := fs.opts.Mode == trace.ModePaths
 	if h.n.plan != nil { // nobody changes its content
-		return st.Size >= PlannedLarge && (paths || fs.opts.Observer == nil)
+		return st.Size >= Large && (paths || fs.opts.Observer == nil)
 	}
 	return fs.shared(h.n) || paths && (h.writable() || st.Size >= Large || fs.live(st))
 }
