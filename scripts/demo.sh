@@ -6,7 +6,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 XDG_DATA_HOME=$dir/data
-export XDG_DATA_HOME
+COMPAT_CACHE=$dir/cache
+export XDG_DATA_HOME COMPAT_CACHE
 cd "$dir"
 sh "$here/tiny-image.sh" "$XDG_DATA_HOME/compat" demo/app:v1
 
@@ -66,3 +67,7 @@ status=0
 compat matrix "demo/$program:compat" --hosts hosts --format html --out matrix.html || status=$?
 [ "$status" -eq 1 ] && [ -s matrix.html ]
 say "The same as a page that needs nothing else: --format html --out matrix.html"
+
+say "How is $program launched? A plan says what the loader maps; a launch has it found without a search."
+run compat spindle plan "$program"
+run compat spindle --stats "$program" --version

@@ -25,12 +25,12 @@ func TestHelpOfEachVerb(t *testing.T) {
 	for _, m := range verbLine.FindAllStringSubmatch(list, -1) {
 		verbs = append(verbs, m[1])
 	}
-	for _, want := range []string{"gen", "push", "pull", "attach", "discover", "check", "matrix", "host", "trace", "validate", "login", "logout", "version", "completion"} {
+	for _, want := range []string{"gen", "push", "pull", "attach", "discover", "check", "matrix", "host", "spindle", "trace", "validate", "login", "logout", "version", "completion"} {
 		if !slices.Contains(verbs, want) {
 			t.Errorf("`compat --help` does not list %s:\n%s", want, top)
 		}
 	}
-	verbs = append(verbs, "host index", "host push", "host show", "host diff", "trace show")
+	verbs = append(verbs, "host index", "host push", "host show", "host diff", "trace show", "spindle plan", "spindle pack", "spindle cache", "spindle cache ls", "spindle cache prune", "spindle compare")
 	for _, verb := range verbs {
 		if verb == "help" {
 			continue

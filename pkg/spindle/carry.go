@@ -71,6 +71,7 @@ func Carry(req Request, o CarryOptions) (*Plan, error) {
 	if err := c.searched(s); err != nil {
 		return nil, err
 	}
+	c.names()
 	if len(c.files) > maxCarried {
 		return nil, fmt.Errorf("%w: %d files are too many for one launch", artifact.ErrUnsupported, len(c.files))
 	}
@@ -96,6 +97,7 @@ type carrier struct {
 	CarryOptions
 	files  map[string]File
 	absent []string
+	whole  []string // directories of which the plan is to have all names
 }
 
 func (c *carrier) bundled(name string) bool {
@@ -177,7 +179,7 @@ func (c *carrier) recorded(p *Plan) error {
 	}
 	for _, name := range c.Recorded.Missing {
 		dir := path.Dir(path.Clean(name))
-		if _, ok := c.files[dir]; !ok || dir == "/" {
+		if f, ok := c.files[dir]; !ok || f.Type != TypeDir || dir == "/" || !plain(name) {
 			continue
 		}
 		if _, err := c.fs.Lstat(name); rootfs.Errno(err) == syscall.ENOENT {
@@ -187,9 +189,7 @@ func (c *carrier) recorded(p *Plan) error {
 	slices.Sort(c.absent)
 	c.absent = slices.Compact(c.absent)
 	for _, name := range c.Recorded.Listed {
-		if err := c.listed(path.Clean(name)); err != nil {
-			return err
-		}
+		c.listed(path.Clean(name))
 	}
 	return nil
 }
@@ -212,9 +212,7 @@ func (c *carrier) searched(s *start) error {
 		if err != nil {
 			return err
 		}
-		if err := c.listed(real); err != nil {
-			return err
-		}
+		c.listed(real)
 	}
 	return nil
 }
@@ -229,22 +227,26 @@ func (c *carrier) nodes(name string) bool {
 	return false
 }
 
-// listed takes in all names of a directory that has files in the plan.
-func (c *carrier) listed(dir string) error {
-	f, ok := c.files[dir]
-	if !ok || f.Type != TypeDir {
-		return nil
-	}
-	names, err := c.fs.ReadDir(dir)
-	if err != nil {
-		return nil // it is asked for on the node, then
-	}
-	f.Whole = true
-	for _, n := range names {
-		if _, ok := c.files[path.Join(dir, n)]; !ok {
-			f.Names = append(f.Names, n)
+// listed notes a directory, of which the names are taken in when all files are.
+func (c *carrier) listed(dir string) { c.whole = append(c.whole, dir) }
+
+// names takes in all names of the directories that were listed.
+func (c *carrier) names() {
+	for _, dir := range c.whole {
+		f, ok := c.files[dir]
+		if !ok || f.Type != TypeDir || f.Whole {
+			continue
 		}
+		names, err := c.fs.ReadDir(dir)
+		if err != nil || slices.ContainsFunc(names, func(n string) bool { return !plain(n) }) {
+			continue // it is asked for on the node, then
+		}
+		f.Whole = true
+		for _, n := range names {
+			if _, ok := c.files[path.Join(dir, n)]; !ok {
+				f.Names = append(f.Names, n)
+			}
+		}
+		c.files[dir] = f
 	}
-	c.files[dir] = f
-	return nil
 }

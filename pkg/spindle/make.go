@@ -73,14 +73,20 @@ func (s *start) request() ldso.Request {
 	return ldso.Request{Program: s.req.Program, Env: map[string]string{}, Dlopen: s.req.Dlopen, Opened: s.req.Opened}
 }
 
+// firstProblem is what stops a start, about which file, as the loader says it.
 func firstProblem(r *ldso.Result, otherwise string) string {
 	for _, p := range r.Problems {
-		if p.Severity == ldso.Error || p.Severity == ldso.Undecided {
-			if p.Object != "" && p.Object != p.Name {
-				return p.Object + ": " + p.Message
-			}
+		if p.Severity != ldso.Error && p.Severity != ldso.Undecided {
+			continue
+		}
+		about := p.Object
+		if p.Kind == ldso.LibraryMissing || about == "" {
+			about = p.Name
+		}
+		if about == "" || strings.HasPrefix(p.Message, about) {
 			return p.Message
 		}
+		return about + ": " + p.Message
 	}
 	return otherwise
 }
