@@ -48,6 +48,7 @@ func (f *planFlags) request(cmd *cobra.Command, name string) (spindle.Request, *
 		all.Files = append(all.Files, run.Files...)
 		all.Missing = append(all.Missing, u.Missing...)
 		all.Listed = append(all.Listed, u.Listed...)
+		all.Seen = append(all.Seen, u.Seen...)
 	}
 	req.Opened = spindle.Libraries(all)
 	return req, all, nil

@@ -18,6 +18,7 @@ type Recorded struct {
 	Dir     string             // working directory of the run
 	Files   []artifact.RunFile // that were read
 	Missing []string           // paths that were asked for and were not there
+	Seen    []string           // paths that were asked for and were there, and not read
 	Listed  []string           // directories whose names were read
 }
 
@@ -175,6 +176,16 @@ func (c *carrier) recorded(p *Plan) error {
 		}
 		if err := c.add(f.Path); err != nil {
 			return err
+		}
+	}
+	// What was only looked at, as Python looks at the source beside what it has
+	// compiled, is carried where other files of its directory are.
+	for _, name := range c.Recorded.Seen {
+		dir := c.files[path.Dir(path.Clean(name))]
+		if info, err := c.fs.Lstat(name); dir.Type == TypeDir && dir.Path != "/" && plain(name) && err == nil && (info.IsRegular() && !info.SetID() || info.IsSymlink()) {
+			if err := c.entry(path.Clean(name)); err != nil {
+				return err
+			}
 		}
 	}
 	for _, name := range c.Recorded.Missing {

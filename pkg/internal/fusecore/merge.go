@@ -75,12 +75,15 @@ func (fs *FS) startList(h *handle) {
 	m.list = append(m.list[:0],
 		fuse.DirEntry{Name: ".", Mode: unix.S_IFDIR, Ino: fs.nodeIno(h.n)},
 		fuse.DirEntry{Name: "..", Mode: unix.S_IFDIR, Ino: fs.nodeIno(up)})
-	names, _ := fs.opts.Redirector.List(m.path)
+	names, whole := fs.opts.Redirector.List(m.path)
 	for _, l := range names {
-		if a, _ := fs.opts.Redirector.Lookup(m.path, l.Name); a == Planned {
-			ino := fs.ino(planKeyDev, fs.planIno(join(m.path, l.Name)))
-			m.list = append(m.list, fuse.DirEntry{Name: l.Name, Mode: l.Mode & unix.S_IFMT, Ino: ino})
+		if !whole { // something in it may have been changed
+			if a, _ := fs.opts.Redirector.Lookup(m.path, l.Name); a != Planned {
+				continue
+			}
 		}
+		ino := fs.ino(planKeyDev, fs.planIno(join(m.path, l.Name)))
+		m.list = append(m.list, fuse.DirEntry{Name: l.Name, Mode: l.Mode & unix.S_IFMT, Ino: ino})
 	}
 }
 

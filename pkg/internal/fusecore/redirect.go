@@ -15,7 +15,8 @@ type Redirector interface {
 	// Lookup says what a name in a directory is. The Entry is for Planned only.
 	Lookup(dir, name string) (Answer, *Entry)
 	// List gives the planned names of a directory, for readdir(2); whole: it has no
-	// others, so that the tree is not asked.
+	// others, so that the tree is not asked. Then they may be names that Lookup
+	// passes: of which no more is known than that they are there.
 	List(dir string) (names []Listed, whole bool)
 	// Changed is told that a program in the view has changed what is at a path, or
 	// opens it for writing: from then on Lookup is to pass there.
@@ -48,7 +49,7 @@ type Entry struct {
 // Listed is a name in a directory.
 type Listed struct {
 	Name string
-	Mode uint32 // type
+	Mode uint32 // type; 0: not known
 }
 
 // planDev stands for the device of planned files in keys: no real one has it

@@ -18,6 +18,7 @@ type Usage struct {
 	Programs  []string // files that were executed by execve(2), in the order of their first time
 	Files     []File   // by path
 	Missing   []string // paths that were looked for and were never there, sorted
+	Seen      []string // paths that were looked for and were there, and were not opened, sorted
 	Listed    []string // directories whose names were read, sorted
 }
 
@@ -38,6 +39,7 @@ type File struct {
 type use struct {
 	files    map[string]*file
 	missing  map[string]bool
+	seen     map[string]bool
 	listed   map[string]bool
 	made     map[string]bool // directories, and names that were moved
 	programs []string
@@ -58,7 +60,7 @@ type process struct {
 // ReadUsage reads all events that are left. It returns the error of Reader.Next,
 // but io.EOF.
 func ReadUsage(r *Reader) (*Usage, error) {
-	u := use{files: map[string]*file{}, missing: map[string]bool{}, listed: map[string]bool{}, made: map[string]bool{}, running: map[int]*process{}, named: map[string]string{}}
+	u := use{files: map[string]*file{}, missing: map[string]bool{}, seen: map[string]bool{}, listed: map[string]bool{}, made: map[string]bool{}, running: map[int]*process{}, named: map[string]string{}}
 	var e Event
 	for {
 		if err := r.Next(&e); errors.Is(err, io.EOF) {
@@ -80,11 +82,20 @@ func ReadUsage(r *Reader) (*Usage, error) {
 		f.Programs = slices.Sorted(maps.Keys(f.by))
 		out.Files = append(out.Files, f.File)
 		delete(u.missing, name)
+		delete(u.seen, name)
 	}
 	for name := range u.made {
 		delete(u.missing, name)
 	}
+	for name := range u.seen { // made by others, or moved there
+		delete(u.missing, name)
+	}
+	for name := range u.listed {
+		delete(u.seen, name)
+	}
 	delete(u.missing, "") // of a descriptor
+	delete(u.seen, "")
+	out.Seen = slices.Sorted(maps.Keys(u.seen))
 	out.Missing, out.Listed = slices.Sorted(maps.Keys(u.missing)), slices.Sorted(maps.Keys(u.listed))
 	return out, nil
 }
@@ -97,6 +108,8 @@ func (u *use) event(e *Event) {
 		u.made[e.Path] = true
 	case OpOpendir:
 		u.listed[e.Path] = true
+	case OpLookup, OpGetattr:
+		u.seen[e.Path] = true
 	case OpRename:
 		u.made[e.Path2] = true
 		u.change(e.Path)
