@@ -72,8 +72,9 @@ i=0
 while [ $i -lt $libraries ]; do
   n=$(printf %02d $i)
   mkdir "$app/lib$n"
-  # Something to download: no two libraries the same, and not to be compressed.
-  head -c 60000 /dev/urandom >"$dir/noise"
+  # Something to download: no two libraries the same, not to be compressed, and
+  # some large enough for a layer of their own.
+  head -c $((i % 10 ? 60000 : 200000)) /dev/urandom >"$dir/noise"
   printf '__asm__(".section .rodata\\n.incbin \"%s\"\\n.text");\nint f%s(void) { return %s; }\n' "$dir/noise" "$n" "$((i * i + 1))" >"$dir/l.c"
   gcc -shared -fPIC -o "$app/lib$n/libn$n.so" -Wl,-soname,libn$n.so "$dir/l.c" || exit 1
   printf 'int f%s(void);\n' "$n" >>"$dir/main.c"
@@ -209,7 +210,10 @@ clean() {
   ! grep -lzxE 'compat-(viewer|recorder).*|compat: keeper' /proc/[0-9]*/cmdline || return 1
   for p in $node_pids; do
     ! grep -E 'fuse\.compat' "/proc/$p/mountinfo" || return 1
-    [ "$(ls /proc/[0-9]*/ns/mnt -l | grep -c "$(readlink "/proc/$p/ns/mnt")")" = 1 ] || { echo "a process is left in the namespace of $p"; return 1; }
+    space=$(readlink "/proc/$p/ns/mnt")
+    for other in /proc/[0-9]*; do
+      [ "$other" = "/proc/$p" ] || [ "$(readlink "$other/ns/mnt")" != "$space" ] || { echo "left in a node: $(tr '\0' ' ' <"$other/cmdline")"; return 1; }
+    done
   done
   ! find "$dir"/node*/cache/tmp "$dir"/node*/cache/locks -type f | grep . || return 1
   [ -z "$(find "$dir"/node*/cache/images -name '*.[0-9]*')" ]
@@ -218,7 +222,7 @@ clean() {
 # downloads LOG: each blob of the layers' with how often it was asked for. The
 # plan itself is no content of the cache.
 downloads() {
-  grep -o 'method=GET url=/v2/team/app/blobs/[^ ]* status=20[06]' "$1" | sed 's/.*blobs.//; s/ .*//' | sort | uniq -c
+  grep -o 'method=GET url="\{0,1\}/v2/team/app/blobs/[^ ]* status=20[06]' "$1" | sed 's/.*blobs.//; s/[ ?"].*//' | sort | uniq -c
 }
 
 launched="$compat spindle --require --ref $ref --plain-http $app/bin/app a b"
@@ -228,7 +232,7 @@ everywhere first $at_once $launched
 check "$nodes nodes, $at_once launches at once on each: as plain" same first $at_once
 downloads "$dir/origin.log" >"$dir/downloads"
 layers=$(nsenter -t "$build_node" -n curl -s -H 'Accept: application/vnd.oci.image.manifest.v1+json' http://10.77.0.1:5000/v2/team/app/manifests/launch |
-  grep -o '"mediaType":"[^"]*","digest":"sha256:[0-9a-f]*"' | grep -v 'launch.v1+json\|empty' | grep -o 'sha256:[0-9a-f]*')
+  grep -o '"mediaType":"[^"]*","digest":"sha256:[0-9a-f]*"' | grep -v 'launch.plan\|empty' | grep -o 'sha256:[0-9a-f]*')
 once() {
   cat "$dir/downloads"
   [ -n "$layers" ] || { echo "no layers"; return 1; }
