@@ -77,7 +77,8 @@ func (fs *FS) startList(h *handle) {
 		fuse.DirEntry{Name: "..", Mode: unix.S_IFDIR, Ino: fs.nodeIno(up)})
 	names, _ := fs.opts.Redirector.List(m.path)
 	for _, l := range names {
-		if a, _ := fs.opts.Redirector.Lookup(m.path, l.Name); a == Planned {
+		// Where the directory below is not read, its own names are as good as planned.
+		if a, _ := fs.opts.Redirector.Lookup(m.path, l.Name); a == Planned || a == Pass && h.fd < 0 {
 			ino := fs.ino(planKeyDev, fs.planIno(join(m.path, l.Name)))
 			m.list = append(m.list, fuse.DirEntry{Name: l.Name, Mode: l.Mode & unix.S_IFMT, Ino: ino})
 		}
