@@ -32,6 +32,7 @@ func launchMain(args []string) int {
 	syscall.CloseOnExec(3)
 	o := Options{View: View(args[0]), Follow: args[1] == "follow", Argv: args[2:], Dlopen: strings.Fields(os.Getenv("TEST_DLOPEN"))}
 	o.Plain = func(reason string) { fmt.Fprintln(said, "plain:", reason) }
+	o.Require = os.Getenv("TEST_REQUIRE") != ""
 	os.Unsetenv("TEST_DLOPEN")
 	status, stats, err := Launch(o)
 	var not *NotStartedError
