@@ -15,6 +15,7 @@ import (
 	"github.com/compspec/compat/cmd/compat/internal/cli"
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
+	"github.com/compspec/compat/pkg/spindle"
 )
 
 // comparison is what plain and planned launches of one command took.
@@ -56,6 +57,11 @@ plain one; 126 CMD is not executable; 127 CMD is not there.`,
 			}
 			if runs < 1 || runs > 10000 {
 				return exit.UsageError(cmd.CommandPath(), "--runs %d is not from 1 to 10000", runs)
+			}
+			for _, v := range views {
+				if v != string(spindle.Auto) && v != string(spindle.Bind) && v != string(spindle.FUSE) {
+					return exit.UsageError(cmd.CommandPath(), "--view %q is not auto, bind or fuse", v)
+				}
 			}
 			c, err := compare(args, views, runs)
 			if err != nil {

@@ -47,10 +47,12 @@ func (l *launcher) Write(b []byte) (int, error) { return l.cmd.ErrOrStderr().Wri
 
 // Launch implements local.Launcher.
 func (l *launcher) Launch(ctx context.Context, o spindle.Options) (int, *spindle.Stats, error) {
-	if l.ref == "" && len(l.traces) == 0 && o.View != spindle.FUSE {
-		return spindle.Launch(o)
-	}
+	pull := remote.PullPolicy(l.pull)
 	switch {
+	case pull != remote.PullMissing && pull != remote.PullAlways && pull != remote.PullNever:
+		return 0, nil, exit.UsageError(l.cmd.CommandPath(), "--pull %q is not missing, always or never", l.pull)
+	case l.ref == "" && len(l.traces) == 0 && o.View != spindle.FUSE:
+		return spindle.Launch(o)
 	case o.View == spindle.Bind || o.View == spindle.None && l.ref != "":
 		return 0, nil, exit.UsageError(l.cmd.CommandPath(), "--view %s cannot go with --ref or --trace, which are shown by a FUSE view", o.View)
 	case o.View == spindle.None:
@@ -60,7 +62,7 @@ func (l *launcher) Launch(ctx context.Context, o spindle.Options) (int, *spindle
 	}
 	st, err := store.Open("")
 	if err != nil {
-		return 0, nil, err
+		return l.instead(o, unplanned(err))
 	}
 	defer st.Close()
 	var c *spindle.Carried
@@ -89,14 +91,20 @@ func (l *launcher) instead(o spindle.Options, err error) (int, *spindle.Stats, e
 	var u *view.UnsupportedError
 	var why *spindle.Unfit
 	unsupported := errors.As(err, &u)
-	if !unsupported && !errors.As(err, &why) || o.Require || l.ref != "" {
-		if unsupported {
-			return 0, nil, &exit.Error{Err: err, Hint: u.Hint, Status: exit.Own}
-		}
+	switch unfit := errors.As(err, &why); {
+	case unsupported && (o.Require || l.ref != ""):
+		return 0, nil, &exit.Error{Err: err, Hint: u.Hint, Status: exit.Own}
+	case unfit && o.Require && l.ref == "":
+		return 0, nil, fmt.Errorf("%s: %w: no FUSE view: %s", o.Argv[0], spindle.ErrPlain, why.Reason)
+	case !unsupported && !unfit || l.ref != "":
 		return 0, nil, err
 	}
 	if o.Plain != nil {
-		o.Plain("no FUSE view: " + err.Error())
+		reason := err.Error()
+		if why != nil {
+			reason = why.Reason
+		}
+		o.Plain("no FUSE view: " + reason)
 	}
 	o.View, o.Plain = spindle.Auto, nil
 	return spindle.Launch(o)
@@ -135,12 +143,13 @@ func (l *launcher) pulled(ctx context.Context, st *store.Store) (*spindle.Carrie
 // local gives the launch of a program of this machine, with its contents in the store.
 func (l *launcher) local(ctx context.Context, st *store.Store, o spindle.Options) (*spindle.Carried, *store.Lease, error) {
 	l.dlopen = o.Dlopen
+	if _, err := spindle.Find(o.Argv[0]); err != nil {
+		_, _, err = spindle.Launch(spindle.Options{Argv: o.Argv, Env: o.Env, View: spindle.None}) // which says it as a shell does
+		return nil, nil, err
+	}
 	req, rec, err := l.request(l.cmd, o.Argv[0])
 	if err != nil {
-		if errors.Is(err, artifact.ErrNotFound) {
-			_, _, err = spindle.Launch(spindle.Options{Argv: o.Argv, Env: o.Env, View: spindle.None}) // which says it as a shell does
-		}
-		return nil, nil, err
+		return nil, nil, explain(err)
 	}
 	digests, closeDigests := local.Digests(false)
 	defer closeDigests()
@@ -158,7 +167,17 @@ func (l *launcher) local(ctx context.Context, st *store.Store, o spindle.Options
 		id = append(id, d)
 	}
 	c, err := spindle.PrepareLocal(req, spindle.CarryOptions{Recorded: rec, Digests: digests}, strings.Join(id, " "), st, fill)
-	return c, lease, err
+	return c, lease, unplanned(err)
+}
+
+// unplanned makes of what keeps a program of this machine from being planned or
+// kept, a full disk for instance, a reason to search plainly: it is all here.
+func unplanned(err error) error {
+	var why *spindle.Unfit
+	if err == nil || errors.As(err, &why) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &spindle.Unfit{Reason: err.Error()}
 }
 
 // keepContents puts the contents of a plan of this machine into the store.
@@ -256,7 +275,7 @@ func programOf(p *spindle.Plan, word string) (string, error) {
 	}
 	file, err := spindle.Find(word)
 	if err != nil {
-		return "", &exit.Error{Err: fmt.Errorf("%s: neither the program of the plan, which is %s, nor one of this machine", word, p.Program), Status: exit.NoProgram}
+		return "", &exit.Error{Err: fmt.Errorf("%s: neither the program of the plan, which is %s, nor one of this machine", word, p.Program), Status: exit.Status(err)}
 	}
 	return file, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/compspec/compat/cmd/compat/internal/cli"
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/cmd/compat/internal/local"
+	"github.com/compspec/compat/pkg/artifact/remote"
 	"github.com/compspec/compat/pkg/spindle"
 )
 
@@ -22,7 +23,7 @@ type planFlags struct {
 }
 
 func (f *planFlags) add(cmd *cobra.Command) {
-	f.refs = &fetcher{cmd: cmd}
+	f.refs, f.pull = &fetcher{cmd: cmd}, string(remote.PullMissing)
 	cmd.Flags().StringArrayVar(&f.dlopen, "dlopen", nil, "the program opens the library `NAME` once it runs; repeatable")
 	cmd.Flags().StringArrayVar(&f.traces, "trace", nil, "plan what the recorded run `REC` of the program read, too; repeatable")
 }
@@ -32,7 +33,7 @@ func (f *planFlags) request(cmd *cobra.Command, name string) (spindle.Request, *
 	req := spindle.Request{Dlopen: f.dlopen}
 	var err error
 	if req.Program, err = spindle.Find(name); err != nil {
-		return req, nil, err
+		return req, nil, &exit.Error{Err: err, Status: exit.NotFound} // nothing is run here, so that a shell's statuses do not apply
 	}
 	if len(f.traces) == 0 {
 		return req, nil, nil
@@ -97,6 +98,7 @@ there; 5 it is no program.`,
 		},
 	}
 	f.add(cmd)
+	f.refs.AddFlags(cmd.Flags())
 	output.AddFlags(cmd.Flags(), cli.FormatText)
 	return cmd
 }

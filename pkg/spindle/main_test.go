@@ -33,6 +33,7 @@ func launchMain(args []string) int {
 	o := Options{View: View(args[0]), Follow: args[1] == "follow", Argv: args[2:], Dlopen: strings.Fields(os.Getenv("TEST_DLOPEN"))}
 	o.Plain = func(reason string) { fmt.Fprintln(said, "plain:", reason) }
 	o.byPath = os.Getenv("TEST_BYPATH") != ""
+	o.Require = os.Getenv("TEST_REQUIRE") != ""
 	os.Unsetenv("TEST_DLOPEN")
 	os.Unsetenv("TEST_BYPATH")
 	status, stats, err := Launch(o)

@@ -277,6 +277,32 @@ func TestMachineBehind(t *testing.T) {
 	})
 }
 
+// A directory that is whole lists the names that it is said to have, too, and
+// what they are is looked up.
+func TestOwnNamesOfWholeDirectory(t *testing.T) {
+	users(t, func(t *testing.T, uid uint32) {
+		dir := t.TempDir()
+		for p := dir; p != "/tmp" && p != "/"; p = path.Dir(p) {
+			os.Chmod(p, 0o777)
+		}
+		os.WriteFile(filepath.Join(dir, "file"), []byte("there\n"), 0o644)
+		os.WriteFile(filepath.Join(dir, "later"), nil, 0o644)
+		os.Mkdir(filepath.Join(dir, "sub"), 0o755)
+		j := planned(t)
+		for i := range j.Files {
+			j.Files[i].Path = strings.Replace(j.Files[i].Path, store, dir, 1)
+		}
+		j.Files = append([]spindle.File{{Path: dir, Type: spindle.TypeDir, Mode: 0o755, MTime: mtime, Whole: true, Names: []string{"file", "sub"}}}, j.Files...)
+		j.Path, j.Absent = dir+"/app/bin/prog", nil
+		j.Argv = []string{"prog", "ls", dir, "cat", dir + "/file", "absent", dir + "/later"}
+		want := "app d---------\nfile ----------\nsub d---------\nthere\n"
+		if out, exit, said := run(t, j, uid); out != want || exit != 0 {
+			t.Errorf("%q, exit status %d, %s; want %q", out, exit, said, want)
+		}
+		nothingLeft(t)
+	})
+}
+
 // Errors have their types and statuses.
 func TestErrors(t *testing.T) {
 	sandboxtest.RequireFUSE(t)

@@ -122,13 +122,21 @@ func (l *launch) run(ctx context.Context, args []string, _ io.Writer) error {
 	return nil
 }
 
-// LaunchError gives a failure before the program its exit status.
+// LaunchError gives a failure before the program its exit status: 125 but for
+// wrong use, and for what a shell has a status for.
 func LaunchError(err error) error {
 	var not *spindle.NotStartedError
 	if errors.As(err, &not) {
 		return &exit.Error{Err: err, Status: not.Status}
 	}
 	e := &exit.Error{Err: err, Status: exit.Own}
+	var own *exit.Error
+	if errors.As(err, &own) {
+		switch e.Hint = own.Hint; own.Status {
+		case exit.Usage, exit.NotExec, exit.NoProgram:
+			e.Status = own.Status
+		}
+	}
 	var hinted interface{ Hint() string }
 	switch {
 	case errors.As(err, &hinted):
