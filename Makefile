@@ -18,7 +18,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ORAS := oras.land/oras/cmd/oras@v1.3.6
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-race test-behaviour test-roots compare test-record-soak test-containers lint fuzz fuzz-graphs bench bench-record bench-spindle test-nodes oras clean
+.PHONY: build demo test test-race test-behaviour test-roots compare test-record-soak test-containers lint fuzz fuzz-graphs bench bench-record bench-spindle oras clean
 
 build: # the static binary bin/compat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/compat ./cmd/compat
@@ -41,7 +41,7 @@ test-race: # all tests under the race detector, which needs a C compiler
 	@$(MAKE) test GOTESTFLAGS="-race -count=1 $(GOTESTFLAGS)"
 
 test-behaviour: # suites of others, alone and recorded, as root and as a user; needs root, half an hour
-	$(GO) test -tags behaviour -count 1 -timeout 0 -v -run 'Behaviour|CompleteLong' ./pkg/record
+	$(GO) test -tags behaviour -count 1 -timeout 0 -v -run 'Behaviour|CompleteLong' ./pkg/record ./pkg/spindle/accept
 
 test-roots: # the loaders of other distributions as oracles; needs root and debootstrap
 	sh scripts/make-roots.sh $(ROOTS)

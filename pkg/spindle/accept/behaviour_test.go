@@ -34,7 +34,15 @@ func TestBehaviourOpens(t *testing.T) {
 	}
 }
 
-// TestBehaviourAsPlainUser: the same as for root, for a user without rights.
-func TestBehaviourAsPlainUser(t *testing.T) {
-	asPlain(t, requireSpindle(t), true, "bind", "fuse", "auto")
+// TestBehaviourAsPlain: the whole table under each view, as root and as a user
+// without rights.
+func TestBehaviourAsPlain(t *testing.T) {
+	bin := requireSpindle(t)
+	for _, user := range []bool{false, true} {
+		for _, view := range []string{"bind", "fuse", "auto"} {
+			t.Run(fmt.Sprintf("user=%v", user), func(t *testing.T) {
+				asPlain(t, bin, user, view, func(*scenario) bool { return true })
+			})
+		}
+	}
 }

@@ -91,8 +91,8 @@ func (l *launcher) run(t testing.TB, argv []string) ended {
 	cmd := l.command(ctx, argv)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
-	if errors.Is(err, syscall.ENOEXEC) {
-		return ended{status: 126}
+	if errors.Is(err, syscall.ENOEXEC) { // execvp(3) and shells go on with a shell
+		return l.run(t, append([]string{"/bin/sh", "-c", `exec "$@"`, "sh"}, argv...))
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
@@ -101,7 +101,14 @@ func (l *launcher) run(t testing.TB, argv []string) ended {
 	if ctx.Err() != nil {
 		t.Errorf("%s: did not end within %s", strings.Join(argv, " "), patience)
 	}
-	return ended{statusOf(cmd.ProcessState), out.String(), errs.String()}
+	return ended{statusOf(cmd.ProcessState), out.String(), program(errs.String())}
+}
+
+// program is what a program wrote to standard error, without what compat says of
+// how it was launched.
+func program(stderr string) string {
+	lines := slices.DeleteFunc(strings.SplitAfter(stderr, "\n"), func(l string) bool { return strings.HasPrefix(l, "compat: ") })
+	return strings.Join(lines, "")
 }
 
 func statusOf(p *os.ProcessState) int {
