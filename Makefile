@@ -11,12 +11,14 @@ SEED ?= 1
 RUNS ?= 5
 ROOTS ?= $(CURDIR)/dist/roots
 BENCH ?= .
+PARTS ?= . # of bench-spindle: local, user, slow, growth, many, programs
+BENCHFLAGS ?= # -json FILE and -markdown FILE, absolute; -n N; -cost 1ms
 COMPAREFLAGS ?= # -wrong lists the cases that each tool is wrong about, -runs N
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ORAS := oras.land/oras/cmd/oras@v1.3.6
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-race test-behaviour test-roots compare test-record-soak test-containers test-nodes lint fuzz fuzz-graphs bench bench-record oras clean
+.PHONY: build demo test test-race test-behaviour test-roots compare test-record-soak test-containers test-nodes lint fuzz fuzz-graphs bench bench-record bench-spindle oras clean
 
 build: # the static binary bin/compat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/compat ./cmd/compat
@@ -39,7 +41,7 @@ test-race: # all tests under the race detector, which needs a C compiler
 	@$(MAKE) test GOTESTFLAGS="-race -count=1 $(GOTESTFLAGS)"
 
 test-behaviour: # suites of others, alone and recorded, as root and as a user; needs root, half an hour
-	$(GO) test -tags behaviour -count 1 -timeout 0 -v -run 'Behaviour|CompleteLong' ./pkg/record
+	$(GO) test -tags behaviour -count 1 -timeout 0 -v -run 'Behaviour|CompleteLong' ./pkg/record ./pkg/spindle/accept
 
 test-roots: # the loaders of other distributions as oracles; needs root and debootstrap
 	sh scripts/make-roots.sh $(ROOTS)
@@ -83,6 +85,9 @@ bench: # all benchmarks, in the form that benchstat reads
 
 bench-record: build # what a recording costs, beside strace: ratios, and the requests that they come from; needs root
 	$(GO) test -tags cost -count 1 -timeout 0 -v -run TestCost ./pkg/record -compat $(BIN)/compat -runs $(RUNS)
+
+bench-spindle: build # what a start costs, plain, under spindle and under what others do; PARTS=slow for one; needs root, patchelf
+	$(GO) test -tags cost -count 1 -timeout 0 -v -run TestCost ./pkg/spindle/accept -compat $(BIN)/compat -runs $(RUNS) -parts '$(PARTS)' $(BENCHFLAGS)
 
 oras: # bin/oras, with which tests compare
 	GOBIN=$(BIN) $(GO) install $(ORAS)

@@ -28,6 +28,7 @@ var testOnly = []string{
 	"github.com/santhosh-tekuri/jsonschema", "github.com/olareg/olareg",
 	"github.com/google/go-containerregistry", "github.com/rogpeppe/go-internal",
 	module + "/" + loadertest, module + "/" + remotetest, module + "/" + sandboxtest,
+	module + "/" + storm,
 }
 
 // Packages that are no test files, but for tests only.
@@ -35,6 +36,7 @@ const (
 	loadertest  = "pkg/internal/loadertest"
 	remotetest  = "pkg/artifact/remote/remotetest"
 	sandboxtest = "pkg/internal/sandbox/sandboxtest"
+	storm       = "pkg/spindle/storm"
 )
 
 func TestLayering(t *testing.T) {
@@ -80,6 +82,7 @@ func TestLayeringCatches(t *testing.T) {
 		{"pkg/artifact", "github.com/santhosh-tekuri/jsonschema/v6", "only tests"},
 		{"pkg/hostindex", module + "/pkg/internal/loadertest", "only tests"},
 		{"pkg/artifact/remote/remotetest", "github.com/olareg/olareg/config", ""},
+		{"pkg/spindle", module + "/pkg/spindle/storm", "only tests"},
 		{"cmd/compat/internal/local", module + "/pkg/artifact/remote", "is not in its row"},
 		{"cmd/compat/internal/local", "net/http", "no network"},
 	} {
