@@ -306,9 +306,8 @@ func (fs *FS) openPlanned(ev *event, n *node, in *fuse.OpenIn, out *fuse.OpenOut
 	return ev.end(0)
 }
 
-// Stored is how many bytes of a planned file the kernel is given when it is
-// opened: what a loader maps of a library is most of it, and a request for more
-// costs as much as copying this.
+// Stored is how many bytes of a planned file the kernel is given when it is first
+// opened, where it is not passed through: a request for more would copy as well.
 const Stored = Large
 
 // store puts the first bytes of a file into the page cache.
