@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -264,18 +265,23 @@ func (l *launcher) show(ctx context.Context, o spindle.Options, c *spindle.Carri
 	return r.Exit, stats, err
 }
 
-// programOf is the file to execute for the first word of a command line: that of
-// the plan by its path or its name, or another of the machine.
+// programOf is the path to execute for the first word of a command line, which is
+// a path where it has a slash: that of the plan's program by its name, or another
+// of the plan or of the machine.
 func programOf(p *spindle.Plan, word string) (string, error) {
-	if word == p.Program || !strings.Contains(word, "/") && word == path.Base(p.Program) {
+	if word == path.Base(p.Program) {
 		return p.Program, nil
 	}
-	if slices.ContainsFunc(p.Files, func(f spindle.File) bool { return f.Path == word && f.Type != spindle.TypeDir }) {
+	full, err := filepath.Abs(word)
+	if strings.Contains(word, "/") && err == nil && slices.ContainsFunc(p.Files, func(f spindle.File) bool { return f.Path == full && f.Type != spindle.TypeDir }) {
 		return word, nil
 	}
 	file, err := spindle.Find(word)
 	if err != nil {
 		return "", &exit.Error{Err: fmt.Errorf("%s: neither the program of the plan, which is %s, nor one of this machine", word, p.Program), Status: exit.Status(err)}
+	}
+	if strings.Contains(word, "/") {
+		return word, nil
 	}
 	return file, nil
 }

@@ -27,7 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
+	"strings"
 	"time"
 
 	"github.com/compspec/compat/pkg/internal/mpi"
@@ -48,7 +48,8 @@ func Main() {
 type Options struct {
 	Argv []string // argv[0] as typed
 	Env  []string // nil: this process's
-	// Path is the program's file, absolute. It may be one that only the view has.
+	// Path is the program's file, with a slash in it. It may be one that only the
+	// view has. execve(2) gets it as it is.
 	Path string
 	// Dir is the working directory, absolute, and may be one that only the view
 	// has; "": this process's.
@@ -127,8 +128,8 @@ var (
 // ErrLost, ErrOtherPlan, ErrTaken.
 func Run(_ context.Context, o Options) (*Result, error) {
 	began := time.Now()
-	if len(o.Argv) == 0 || !path.IsAbs(o.Path) {
-		return nil, fmt.Errorf("view: no program, or no absolute path: %q", o.Path)
+	if len(o.Argv) == 0 || !strings.Contains(o.Path, "/") {
+		return nil, fmt.Errorf("view: no program, or no path of it: %q", o.Path)
 	}
 	if o.Env == nil {
 		o.Env = os.Environ()
