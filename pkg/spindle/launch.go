@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/compspec/compat/pkg/internal/elfpatch"
 	"github.com/compspec/compat/pkg/internal/sandbox"
 )
 
@@ -200,16 +201,13 @@ func (l *launch) unstarted(err error) error {
 	return err
 }
 
-// OfEnvironment gives the variable under which a loader searches otherwise than
-// a plan says, and "" where there is none (ld.so(8)).
+// OfEnvironment says which variable has a loader search otherwise than a plan
+// says, and is "" where there is none (ld.so(8)).
 func OfEnvironment(env func(name string) string) string {
-	for _, name := range []string{"LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "LD_TRACE_LOADED_OBJECTS", "LD_ORIGIN_PATH", "LD_HWCAP_MASK"} {
+	for _, name := range elfpatch.SearchVariables() {
 		if env(name) != "" {
 			return name + " is set"
 		}
-	}
-	if strings.Contains(env("GLIBC_TUNABLES"), "hwcap") {
-		return "GLIBC_TUNABLES changes the hardware capabilities"
 	}
 	return ""
 }

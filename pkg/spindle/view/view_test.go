@@ -316,7 +316,7 @@ func TestErrors(t *testing.T) {
 		{"no program", func(j *job) { j.Path = store + "/app/share/text" }, 126, "prog: permission denied"},
 		{"no directory", func(j *job) { j.Dir = store + "/none" }, 125, "chdir " + store + "/none: no such file"},
 		{"no content", func(j *job) { j.Contents = nil }, 125, "is not at hand"},
-		{"relative", func(j *job) { j.Path = "prog" }, 125, "no absolute path"},
+		{"relative", func(j *job) { j.Path = "prog" }, 125, "no path of it"},
 		{"unclean", func(j *job) { j.Files[0].Path += "/" }, 125, "no clean absolute path"},
 		{"type", func(j *job) { j.Files[0].Type = "fifo" }, 125, `type is "fifo"`},
 		{"twice", func(j *job) { j.Absent = []string{store + "/app/link"} }, 125, "twice"},
