@@ -33,6 +33,8 @@ func (f *forwarder) listen() {
 	} {
 		if !f.ignored(n) {
 			list = append(list, n)
+		} else if n == syscall.SIGQUIT {
+			signal.Ignore(n) // the runtime, which does not ask, dumps its stacks and ends
 		}
 	}
 	signal.Notify(f.signals, list...)
