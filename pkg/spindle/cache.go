@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"strconv"
@@ -12,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/internal/elfpatch"
 	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/ldso"
@@ -181,9 +181,9 @@ func (c *cache) kept(key string, make func() (*prepared, error)) (p *prepared, c
 	if err != nil {
 		return nil, false, err
 	}
-	if len(p.inputs) > 0 && !fresh(p.inputs) {
+	if n := len(p.inputs); n > 0 && !fresh(p.inputs[:n-p.own]) {
 		old, _ := os.ReadFile(c.plan(key))
-		if err := artifact.WriteFile(c.plan(key), p.encode(), 0o600, false); err != nil {
+		if err := place(c.plan(key), 0o600, func(f *os.File) error { _, err := f.Write(p.encode()); return err }); err != nil {
 			return nil, false, err
 		}
 		// Who has the old image mounted keeps it.
@@ -263,7 +263,7 @@ func (c *cache) image(s *start, p *prepared) error {
 		}
 		change.Audit = c.imagePath(name + moduleSuffix)
 		// Others may execute the program that somebody has launched.
-		if err := artifact.WriteFile(change.Audit, module, 0o555, false); err != nil {
+		if err := place(change.Audit, 0o555, func(f *os.File) error { _, err := f.Write(module); return err }); err != nil {
 			return err
 		}
 		if p.module, err = stampOf(change.Audit); err != nil {
@@ -288,9 +288,9 @@ func unsuitable(program string) string {
 	return ""
 }
 
-// writeImage writes the changed copy of a program, whole or not at all, with the
-// mode and the time of the original.
-func writeImage(program string, facts *elfx.File, change elfpatch.Change, name string) (err error) {
+// writeImage writes the changed copy of a program, with the mode and the time of
+// the original.
+func writeImage(program string, facts *elfx.File, change elfpatch.Change, name string) error {
 	src, err := os.Open(program)
 	if err != nil {
 		return err
@@ -304,27 +304,39 @@ func writeImage(program string, facts *elfx.File, change elfpatch.Change, name s
 	if err != nil {
 		return notPatched(program, err)
 	}
+	return place(name, info.Mode().Perm()|0o500, func(dst *os.File) error {
+		if err := img.Write(dst, src); err != nil {
+			return fmt.Errorf("writing the image of %s: %w", program, err)
+		}
+		return os.Chtimes(dst.Name(), info.ModTime(), info.ModTime())
+	})
+}
+
+// place writes a file of the cache, whole or not at all, in the place of what has
+// its name: a link there leads nowhere. Of one key one process writes at a time;
+// what a killed one has left of the same number goes.
+func place(name string, perm os.FileMode, write func(*os.File) error) (err error) {
 	temp := fmt.Sprintf("%s.%d", name, os.Getpid())
-	dst, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o700)
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			dst.Close()
+			f.Close()
 			os.Remove(temp)
 		}
 	}()
-	if err := img.Write(dst, src); err != nil {
-		return fmt.Errorf("writing the image of %s: %w", program, err)
-	}
-	if err := dst.Chmod(info.Mode().Perm() | 0o500); err != nil {
+	if err := write(f); err != nil {
 		return err
 	}
-	if err := dst.Close(); err != nil {
+	if err := f.Chmod(perm); err != nil {
 		return err
 	}
-	if err := os.Chtimes(temp, info.ModTime(), info.ModTime()); err != nil {
+	if err := f.Close(); err != nil { // where a network file system tells of a full disk
 		return err
 	}
 	return os.Rename(temp, name)

@@ -37,7 +37,9 @@ func (p *Plan) Prepare(id string, store Contents) (*Carried, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.inputs, err = p.contents(s.hostInputs(p), store)
+		host := s.hostInputs(p)
+		out.inputs, err = p.contents(host, store)
+		out.own = len(out.inputs) - len(host)
 		return out, err
 	})
 	if err != nil {

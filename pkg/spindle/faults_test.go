@@ -210,6 +210,17 @@ func TestDamagedCache(t *testing.T) {
 		}
 	}
 	cut := change(func(b []byte) []byte { return b[:len(b)-1] })
+	// What a link in the cache leads to must not be written: a file of our own.
+	victim := t.TempDir() + "/victim"
+	if err := os.WriteFile(victim, []byte("precious"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	link := func(name string) error {
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+		return os.Symlink(victim, name)
+	}
 	for _, c := range []struct {
 		name, files string
 		damage      func(string) error
@@ -222,7 +233,8 @@ func TestDamagedCache(t *testing.T) {
 		{"locks removed", "plans/*.lock", os.Remove},
 		{"image cut", "images/*[0-9a-f]", cut},
 		{"image and module of nothing", "images/*", change(func([]byte) []byte { return nil })},
-		{"image a link", "images/*", func(name string) error { os.Remove(name); return os.Symlink("/bin/true", name) }},
+		{"image and module links", "images/*", link},
+		{"plan a link", "plans/*[0-9a-f]", link},
 		{"module removed", "images/*.so", os.Remove},
 		{"module cut", "images/*.so", cut},
 		{"all images removed", "images/*", os.Remove},
@@ -245,6 +257,9 @@ func TestDamagedCache(t *testing.T) {
 				t.Errorf("%s: %q, status %d, %q, %q", c.name, got.stdout, got.status, got.stderr, got.said)
 			}
 		}
+	}
+	if b, err := os.ReadFile(victim); err != nil || string(b) != "precious" {
+		t.Errorf("a file outside of the cache was written: %q, %v", b, err)
 	}
 }
 

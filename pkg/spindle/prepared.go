@@ -11,6 +11,7 @@ import (
 // what must not have changed since, and what to bind.
 type prepared struct {
 	inputs []input
+	own    int    // how many of the last are contents, which only damage changes; not kept
 	reason string // why to search plainly; "": not to
 	// What is mounted: the image over the target. A reason leaves them empty.
 	target string // the program's ELF file, without links
