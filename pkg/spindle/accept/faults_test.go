@@ -386,7 +386,7 @@ func (s *scenario) run(t *testing.T, bin string, user bool, view string) {
 	if plain.status != s.status || !strings.Contains(plain.stdout, s.shows) && s.change == nil {
 		t.Errorf("the plain launch does not show it: status %d, want %d, and %q in\n%s%s", plain.status, s.status, s.shows, plain.stdout, plain.stderr)
 	}
-	if left := leftovers(s.tree.Root); left != nil {
+	if left := leftovers(s.tree.Root, l.cache); left != nil {
 		t.Errorf("left behind: %q", left)
 	}
 }
@@ -448,7 +448,7 @@ func TestAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if left := leftovers(tree.Dir); left != nil {
+	if left := leftovers(tree.Dir, l.cache); left != nil {
 		t.Errorf("left behind: %q", left)
 	}
 }
@@ -473,7 +473,7 @@ func TestKilled(t *testing.T) {
 				}
 				must(t, cmd.Process.Kill())
 				cmd.Wait()
-				if left := leftovers(tree.Dir); left != nil {
+				if left := leftovers(tree.Dir, l.cache); left != nil {
 					t.Fatalf("after %d: left behind: %q", i, left)
 				}
 				if how := differs(l.run(t, []string{tree.App(), storm.List}), l.run(t, l.spindle(tree.App(), storm.List)), true); how != "" {
@@ -502,7 +502,7 @@ func TestSignalled(t *testing.T) {
 			if got := statusOf(cmd.ProcessState); got != 128+int(sig) {
 				t.Errorf("%s, %s: status %d", view, sig, got)
 			}
-			if left := leftovers(tree.Dir); left != nil {
+			if left := leftovers(tree.Dir, l.cache); left != nil {
 				t.Errorf("%s, %s: left behind: %q", view, sig, left)
 			}
 		}

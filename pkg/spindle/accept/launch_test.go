@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -151,21 +153,24 @@ func firstDifference(plain, got string) string {
 	return ""
 }
 
-// leftovers are the mounts and processes that have to do with dir. They are given
-// a moment to end.
-func leftovers(dir string) []string {
+// leftovers are the mounts and processes that have to do with a storm or a cache.
+// They are given a moment to end. Other mounts of compat are of other tests.
+func leftovers(dirs ...string) []string {
+	has := func(text string) bool {
+		return slices.ContainsFunc(dirs, func(d string) bool { return strings.Contains(text, d) })
+	}
 	var found []string
 	for range 100 {
 		found = nil
 		text, _ := os.ReadFile("/proc/self/mountinfo")
 		for line := range strings.Lines(string(text)) {
-			if strings.Contains(line, dir) || strings.Contains(line, "fuse.compat") {
+			if has(line) && !strings.Contains(line, " - tmpfs ") {
 				found = append(found, "mount: "+line)
 			}
 		}
-		for pid, cmdline := range processes() {
-			if strings.Contains(cmdline, dir) {
-				found = append(found, "process "+pid+": "+cmdline)
+		for pid, what := range processes() {
+			if has(what) {
+				found = append(found, fmt.Sprintf("process %s: %.300s", pid, what))
 			}
 		}
 		if len(found) == 0 {
@@ -176,16 +181,26 @@ func leftovers(dir string) []string {
 	return found
 }
 
-// processes are the others of this machine: their words, and what they execute.
+// processes are the others of this machine: their words, what they execute, their
+// environments, and what they have open. A server has another environment than
+// its program, and no words, but its files.
 func processes() map[string]string {
 	out := map[string]string{}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, d := range dirs {
-		words, _ := os.ReadFile(filepath.Join(d, "cmdline"))
-		exe, _ := os.Readlink(filepath.Join(d, "exe"))
-		if pid := filepath.Base(d); pid != itoa(os.Getpid()) {
-			out[pid] = strings.ReplaceAll(string(words), "\x00", " ") + exe
+		pid := filepath.Base(d)
+		if pid == strconv.Itoa(os.Getpid()) {
+			continue
 		}
+		words, _ := os.ReadFile(filepath.Join(d, "cmdline"))
+		environment, _ := os.ReadFile(filepath.Join(d, "environ"))
+		what := string(words)
+		links, _ := filepath.Glob(filepath.Join(d, "fd/*"))
+		for _, l := range append(links, filepath.Join(d, "exe"), filepath.Join(d, "cwd")) {
+			to, _ := os.Readlink(l)
+			what += " " + to
+		}
+		out[pid] = strings.ReplaceAll(what+" "+string(environment), "\x00", " ")
 	}
 	return out
 }
