@@ -517,5 +517,5 @@ func awaitFile(t *testing.T, name string) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatal(fmt.Sprintf("%s was not made: the program did not start", name))
+	t.Fatalf("%s was not made: the program did not start", name)
 }
