@@ -26,7 +26,7 @@ var (
 	libraries    = flag.Int("n", 300, "libraries of the storm")
 	cost         = flag.Duration("cost", 200*time.Microsecond, "of a request to the slow store")
 	parts        = flag.String("parts", ".", "which parts to run: a regexp of local, user, slow, growth, many, programs")
-	jsonFile     = flag.String("json", "", "where to write the table as JSON")
+	jsonFile     = flag.String("table", "", "where to write the table as JSON")
 	markdownFile = flag.String("markdown", "", "where to write it as Markdown")
 )
 
