@@ -105,7 +105,7 @@ func (l *launcher) instead(o spindle.Options, err error) (int, *spindle.Stats, e
 		if why != nil {
 			reason = why.Reason
 		}
-		o.Plain("no FUSE view: " + reason)
+		fmt.Fprintf(l, "compat: launched without a FUSE view: %s\n", exit.Printable(reason))
 	}
 	o.View, o.Plain = spindle.Auto, nil
 	return spindle.Launch(o)

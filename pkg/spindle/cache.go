@@ -336,6 +336,10 @@ func place(name string, perm os.FileMode, write func(*os.File) error) (err error
 	if err := f.Chmod(perm); err != nil {
 		return err
 	}
+	// After a power failure the name must not lead to zeroes.
+	if err := f.Sync(); err != nil {
+		return err
+	}
 	if err := f.Close(); err != nil { // where a network file system tells of a full disk
 		return err
 	}
@@ -374,7 +378,8 @@ func (c *cache) names(sub string) []string {
 	}
 	var out []string
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".lock") {
+		// Others, such as NAME.PID, are being written.
+		if base := strings.TrimSuffix(e.Name(), moduleSuffix); !strings.Contains(base, ".") {
 			out = append(out, e.Name())
 		}
 	}

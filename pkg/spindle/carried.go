@@ -109,6 +109,9 @@ func PrepareLocal(req Request, o CarryOptions, id string, store Contents, fill f
 			return nil, err
 		}
 		for _, f := range p.Files {
+			if f.Type == TypeDir && !f.Whole { // only that it leads somewhere, which what is below it shows
+				continue
+			}
 			st, err := stampOf(f.Path)
 			if err != nil {
 				return nil, err

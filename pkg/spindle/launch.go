@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/compspec/compat/pkg/internal/elfpatch"
@@ -152,6 +153,9 @@ func (l *launch) plan(file string) (files []sandbox.File, reason string, quiet b
 // to mount, now or for a child.
 func (l *launch) start(file string, files []sandbox.File) (int, error) {
 	follow := l.Follow && l.View != None && l.cache != nil
+	if os.Geteuid() != 0 && privileged(file) {
+		follow = false // in a user namespace it would lose what it is set-id for
+	}
 	if len(files) == 0 && !follow {
 		return l.exec(file)
 	}
@@ -177,6 +181,12 @@ func (l *launch) start(file string, files []sandbox.File) (int, error) {
 		return 0, l.unstarted(err)
 	}
 	return p.Wait()
+}
+
+// privileged says whether the kernel gives a program more rights than the user's.
+func privileged(file string) bool {
+	var st syscall.Stat_t
+	return syscall.Stat(file, &st) == nil && st.Mode&(syscall.S_ISUID|syscall.S_ISGID) != 0 || unsuitable(file) != ""
 }
 
 func (l *launch) ready() {

@@ -23,7 +23,7 @@ import (
 
 var (
 	runs         = flag.Int("runs", 5, "rounds of each workload, in which all ways take turns")
-	libraries    = flag.Int("n", 300, "libraries of the storm")
+	libraries    = flag.Int("libraries", 300, "libraries of the storm")
 	cost         = flag.Duration("cost", 200*time.Microsecond, "of a request to the slow store")
 	parts        = flag.String("parts", ".", "which parts to run: a regexp of local, user, slow, growth, many, programs")
 	jsonFile     = flag.String("table", "", "where to write the table as JSON")
