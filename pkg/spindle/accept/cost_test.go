@@ -3,7 +3,6 @@
 package accept_test
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -33,7 +32,7 @@ var (
 // bench is what the parts of a measurement share.
 type bench struct {
 	table
-	bin string // "" as long as compat has no `spindle`: the others are measured alone
+	bin string
 }
 
 // TestCost prints what a start costs under `compat spindle` and under what others
@@ -45,15 +44,11 @@ func TestCost(t *testing.T) {
 	sandboxtest.Require(t, "gcc", "as", "ld", "patchelf", "setpriv")
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	b := &bench{table: table{Processors: runtime.NumCPU(), Kernel: strings.TrimSpace(string(kernel))}}
-	bin, err := spindleBinary()
-	switch {
-	case errors.Is(err, errNoSpindle):
-		t.Log("only the other ways: ", err) // TODO: fail, with `compat spindle` in the tree
-	case err != nil:
+	bin, err := build()
+	if err != nil {
 		t.Fatal(err)
-	default:
-		b.bin = copied(t, bin, "compat-measured")
 	}
+	b.bin = copied(t, bin, "compat-measured")
 	want := regexp.MustCompile(*parts)
 	for _, part := range []struct {
 		name string
@@ -155,16 +150,14 @@ func (b *bench) local(t *testing.T, n int, user bool, atOnce int, all bool) {
 	tree := newStorm(t, storm.Options{N: n})
 	app := []string{tree.App()}
 	ways := []way{{Name: "plain", Argv: app}}
-	if b.bin != "" {
-		ways = append(ways, b.spindle(t, user, "compat spindle --view bind", app, "--view", "bind"),
-			b.spindle(t, user, "compat spindle --view fuse", app, "--view", "fuse"))
-		if all {
-			fresh := b.spindle(t, user, "the same (bind), without a plan", app, "--view", "bind")
-			cache := strings.TrimPrefix(fresh.Env[0], "COMPAT_CACHE=")
-			fresh.Remove = cache + "/all"
-			fresh.Env = []string{"COMPAT_CACHE=" + fresh.Remove}
-			ways = append(ways, fresh, b.spindle(t, user, "compat spindle --view none", app, "--view", "none"))
-		}
+	ways = append(ways, b.spindle(t, user, "compat spindle --view bind", app, "--view", "bind"),
+		b.spindle(t, user, "compat spindle --view fuse", app, "--view", "fuse"))
+	if all {
+		fresh := b.spindle(t, user, "the same (bind), without a plan", app, "--view", "bind")
+		cache := strings.TrimPrefix(fresh.Env[0], "COMPAT_CACHE=")
+		fresh.Remove = cache + "/all"
+		fresh.Env = []string{"COMPAT_CACHE=" + fresh.Remove}
+		ways = append(ways, fresh, b.spindle(t, user, "compat spindle --view none", app, "--view", "none"))
 	}
 	ways = append(ways, peers(t, tree)...)
 	if all {
@@ -193,23 +186,18 @@ func (b *bench) slow(t *testing.T) {
 	app := []string{tree.App()}
 	ways := []way{{Name: "plain", Argv: app}}
 	others := peers(t, tree)
-	if b.bin != "" {
-		for _, view := range []string{"bind", "fuse"} {
-			fresh := b.spindle(t, false, "--view "+view+", plan made in this launch", app, "--view", view)
-			fresh.Remove = strings.TrimPrefix(fresh.Env[0], "COMPAT_CACHE=") + "/all"
-			fresh.Env = []string{"COMPAT_CACHE=" + fresh.Remove}
-			ways = append(ways, b.spindle(t, false, "--view "+view+", plan cached", app, "--view", view), fresh)
-		}
-		ways = append(ways, b.fromRegistry(t, tree))
+	for _, view := range []string{"bind", "fuse"} {
+		fresh := b.spindle(t, false, "--view "+view+", plan made in this launch", app, "--view", view)
+		fresh.Remove = strings.TrimPrefix(fresh.Env[0], "COMPAT_CACHE=") + "/all"
+		fresh.Env = []string{"COMPAT_CACHE=" + fresh.Remove}
+		ways = append(ways, b.spindle(t, false, "--view "+view+", plan cached", app, "--view", view), fresh)
 	}
+	ways = append(ways, b.fromRegistry(t, tree))
 	ways = append(ways, others...)
 	results, asked := make([]timed, len(ways)), make([][]requests, len(ways))
 	for round := range *runs + 1 { // the first makes plans, and is not counted
 		for k := range ways {
 			i := (k + round) % len(ways)
-			if round == 0 && b.bin == "" {
-				continue
-			}
 			store := mountSlow(t, tree.Dir, at, *cost)
 			took, status, output := ways[i].time(1)
 			r := store.requests()
@@ -292,12 +280,10 @@ func (b *bench) programs(t *testing.T) {
 			}
 			argv := append([]string{path}, p.argv[1:]...)
 			ways := []way{{Name: "plain", Argv: append(slices.Clone(p.before), argv...)}}
-			if b.bin != "" {
-				for _, view := range []string{"auto", "fuse"} {
-					w := b.spindle(t, false, "compat spindle --view "+view, argv, "--view", view)
-					w.Argv = append(slices.Clone(p.before), w.Argv...)
-					ways = append(ways, w)
-				}
+			for _, view := range []string{"auto", "fuse"} {
+				w := b.spindle(t, false, "compat spindle --view "+view, argv, "--view", view)
+				w.Argv = append(slices.Clone(p.before), w.Argv...)
+				ways = append(ways, w)
 			}
 			for i := range ways {
 				ways[i].Env = append(ways[i].Env, "OMP_NUM_THREADS=1")
