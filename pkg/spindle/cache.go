@@ -13,28 +13,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/internal/elfpatch"
 	"github.com/compspec/compat/pkg/internal/elfx"
 	"github.com/compspec/compat/pkg/internal/ldso"
 )
-
-// CacheDir is where plans, images and contents are kept: $COMPAT_CACHE, or
-// compat/spindle in $XDG_CACHE_HOME, or in ~/.cache.
-func CacheDir() (string, error) {
-	if dir := os.Getenv("COMPAT_CACHE"); dir != "" {
-		if !path.IsAbs(dir) {
-			return "", fmt.Errorf("COMPAT_CACHE is %q, which is no absolute path", dir)
-		}
-		return path.Clean(dir), nil
-	}
-	if dir := os.Getenv("XDG_CACHE_HOME"); path.IsAbs(dir) {
-		return path.Join(dir, "compat", "spindle"), nil
-	}
-	if home := os.Getenv("HOME"); path.IsAbs(home) {
-		return path.Join(home, ".cache", "compat", "spindle"), nil
-	}
-	return "", errors.New("there is no place for a cache: set HOME, XDG_CACHE_HOME or COMPAT_CACHE")
-}
 
 // cache is the part of the cache directory that plans and images are in.
 type cache struct{ dir string }
@@ -42,7 +25,7 @@ type cache struct{ dir string }
 // openCache makes the directory where it is not there, and refuses one that
 // somebody else could have put an image into.
 func openCache() (*cache, error) {
-	dir, err := CacheDir()
+	dir, err := artifact.LaunchCacheDir()
 	if err != nil {
 		return nil, err
 	}
@@ -364,7 +347,7 @@ func (c *cache) noexec() bool {
 
 // KeptPlans is how many plans the cache has.
 func KeptPlans() int {
-	dir, err := CacheDir()
+	dir, err := artifact.LaunchCacheDir()
 	if err != nil {
 		return 0
 	}

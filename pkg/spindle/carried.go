@@ -162,7 +162,7 @@ func prepareCarried(req Request, id string, make func(*cache, *ldso.Machine) (*p
 func (p *prepared) carried(plan *Plan, cached bool) (*Carried, error) {
 	c := &Carried{Plan: plan, Target: p.target, ImageSize: p.written.size, Reason: p.reason, Cached: cached, Objects: p.objects, Dlopened: p.dlopened, Search: p.search}
 	if p.image != "" {
-		dir, err := CacheDir()
+		dir, err := artifact.LaunchCacheDir()
 		if err != nil {
 			return nil, err
 		}

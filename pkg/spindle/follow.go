@@ -1,6 +1,10 @@
 package spindle
 
 import (
+	"path"
+	"slices"
+	"strings"
+
 	"github.com/compspec/compat/pkg/internal/ldso"
 	"github.com/compspec/compat/pkg/internal/rootfs"
 	"github.com/compspec/compat/pkg/internal/sandbox"
@@ -41,21 +45,41 @@ func (l *launch) child(e *sandbox.Exec) (bind []sandbox.File, unbind []string) {
 }
 
 // guard keeps a program from the image where the environment that it is started
-// with has its loader search otherwise: the image is unmounted, and for good,
-// since nobody says when the file of an exec has been opened.
+// with has its loader search otherwise, or a loader that is started by name: the
+// image is unmounted, and for good, since nobody says when the file of an exec has
+// been opened.
 func (l *launch) guard(e *sandbox.Exec) (bind []sandbox.File, unbind []string) {
-	if len(l.bound) == 0 || OfEnvironment(environment(e)) == "" {
-		return nil, nil
-	}
-	for name := e.Path; name != ""; name = interpreter(name) {
-		real := realPath(name)
+	ban := func(real string) {
 		if _, ok := l.bound[real]; ok {
 			delete(l.bound, real)
 			l.banned[real] = true
 			unbind = append(unbind, real)
 		}
 	}
+	switch {
+	case len(l.bound) == 0:
+	case loaderSearches(e):
+		for real := range l.bound {
+			ban(real)
+		}
+	case OfEnvironment(environment(e)) != "":
+		for name := e.Path; name != ""; name = interpreter(name) {
+			ban(realPath(name))
+		}
+	}
 	return nil, unbind
+}
+
+// loaderSearches says whether a loader is executed with an option that has it
+// search otherwise (ld.so(8)); its argument is the program.
+func loaderSearches(e *sandbox.Exec) bool {
+	return strings.HasPrefix(path.Base(e.Path), "ld") && slices.ContainsFunc(e.Argv, func(word string) bool {
+		switch word {
+		case "--library-path", "--preload", "--audit", "--inhibit-cache", "--inhibit-rpath", "--glibc-hwcaps-prepend", "--glibc-hwcaps-mask":
+			return true
+		}
+		return false
+	})
 }
 
 func environment(e *sandbox.Exec) func(string) string {

@@ -94,6 +94,7 @@ func TestLaunchBySearchOrPlan(t *testing.T) {
 		{"with another library path", []string{app}, []string{"LD_LIBRARY_PATH=" + other}, Auto, true, "other\n", "plain: LD_LIBRARY_PATH is set\n"},
 		{"with a preload", []string{app}, []string{"LD_PRELOAD=" + other + "/libsays.so"}, Auto, true, "other\n", "plain: LD_PRELOAD is set\n"},
 		{"that executes itself with another library path", []string{app, "again", other}, nil, Auto, true, "planned\nother\n", "view: bind\n"},
+		{"by a loader with another library path", []string{"/bin/sh", "-c", app + "; /lib64/ld-linux-x86-64.so.2 --library-path " + other + " " + app + "; exit 7"}, nil, Bind, true, "planned\nother\n", "view: bind\n"},
 		{"that does so and is not followed", []string{app, "again", other}, nil, Auto, false, "planned\nother\n", "view: bind\n"},
 		{"by a shell", []string{script}, nil, Auto, true, "planned\nother\nplanned\n", "view: none\n"},
 	} {

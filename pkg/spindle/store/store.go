@@ -54,28 +54,12 @@ type Store struct {
 	at   *os.File // the directory itself
 }
 
-// DefaultDir is where the cache is: COMPAT_CACHE, else compat/spindle in
-// $XDG_CACHE_HOME, by default ~/.cache.
-func DefaultDir() (string, error) {
-	if dir := os.Getenv("COMPAT_CACHE"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	if dir := os.Getenv("XDG_CACHE_HOME"); path.IsAbs(dir) {
-		return path.Join(dir, "compat", "spindle"), nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", errors.New("no directory for the cache: none of COMPAT_CACHE, XDG_CACHE_HOME and HOME is set")
-	}
-	return path.Join(home, ".cache", "compat", "spindle"), nil
-}
-
-// Open opens the cache in a directory, "" for DefaultDir, and makes it where it
+// Open opens the cache in a directory, "" for artifact.LaunchCacheDir, and makes it where it
 // is not there. The error matches ErrUnsafe where others could put contents in.
 func Open(dir string) (*Store, error) {
 	if dir == "" {
 		var err error
-		if dir, err = DefaultDir(); err != nil {
+		if dir, err = artifact.LaunchCacheDir(); err != nil {
 			return nil, err
 		}
 	}
