@@ -306,7 +306,7 @@ var tables = []table{
 		39: {types: typeObject, additional: 2, props: []property{{"features", 13}, {"flavor", 40}, {"systemDirs", 13}, {"version", 7}}, required: []string{"flavor"}},
 		40: {enum: &choices{keys: []string{"s5:glibc", "s4:musl", "s7:unknown"}, text: "one of \"glibc\", \"musl\", \"unknown\""}},
 		41: {types: typeObject, additional: 2, props: []property{{"defined", 44}, {"undefined", 44}}},
-		42: {types: typeObject, additional: 2, props: []property{{"binding", 7}, {"file", 7}, {"hidden", 19}, {"name", 7}, {"notPlt", 19}, {"ref", 43}, {"size", 23}, {"type", 7}, {"version", 7}}, required: []string{"name"}},
+		42: {types: typeObject, additional: 2, props: []property{{"binding", 7}, {"file", 7}, {"hidden", 19}, {"index", 23}, {"name", 7}, {"notPlt", 19}, {"plt", 19}, {"ref", 43}, {"size", 23}, {"type", 7}, {"version", 7}}, required: []string{"name"}},
 		43: {enum: &choices{keys: []string{"s4:data", "s4:copy"}, text: "one of \"data\", \"copy\""}},
 		44: {types: typeArray, items: 42},
 		45: {types: typeArray, items: 16},

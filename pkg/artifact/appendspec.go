@@ -186,6 +186,8 @@ func appendSymbol(a *jsontext.Writer, s *Symbol) {
 	a.OptUint("size", s.Size)
 	a.OptText("ref", s.Ref)
 	a.OptBool("notPlt", s.NotPLT)
+	a.OptBool("plt", s.PLT)
+	a.OptUint("index", s.Index)
 	a.Raw("}")
 }
 

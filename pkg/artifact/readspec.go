@@ -170,6 +170,10 @@ func readSymbol(r *jsontext.Reader, s *Symbol) {
 			s.Ref = r.Text()
 		case "notPlt":
 			s.NotPLT = r.Bool()
+		case "plt":
+			s.PLT = r.Bool()
+		case "index":
+			s.Index = r.Uint(64)
 		default:
 			r.Bad = true
 		}

@@ -154,6 +154,8 @@ type Symbol struct {
 	Size    uint64 `json:"size,omitempty"`    // bytes, of objects and copies
 	Ref     string `json:"ref,omitempty"`     // undefined: data or copy; plt is left out
 	NotPLT  bool   `json:"notPlt,omitempty"`  // undefined: takes no PLT address of a program
+	PLT     bool   `json:"plt,omitempty"`     // defined: not so, but a program has a PLT entry for others to bind to
+	Index   uint64 `json:"index,omitempty"`   // with PLT: what DT_VERSYM has
 }
 
 // Need is one edge: who wants what, and what it was bound to here.

@@ -39,7 +39,7 @@ func symbolFacts(t *elfx.Symbols) *Symbols {
 	})
 	t.Defined(func(x elfx.Symbol) bool {
 		y := symbol(x)
-		y.Hidden = x.Hidden
+		y.Hidden, y.PLT, y.Index = x.Hidden, x.PLTAddress, uint64(x.Index)
 		if x.Type != elf.STT_OBJECT {
 			y.Size = 0 // only copy relocations compare sizes
 		}

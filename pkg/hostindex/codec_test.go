@@ -174,11 +174,13 @@ func sameSymbols(t *testing.T, path string, got ldso.SymbolTable, want *elfx.Sym
 				return false
 			}
 		}
-		a, okA := got.LookupUnversioned(name, elfx.GNUHash(name), true)
-		b, okB := want.LookupUnversioned(name, elfx.GNUHash(name), true)
-		if okA != okB || okA && a.Type != b.Type {
-			t.Errorf("%s: %s as musl asks: %+v %t, was %+v %t", path, name, a, okA, b, okB)
-			return false
+		for _, needDef := range []bool{false, true} {
+			a, okA := got.LookupUnversioned(name, elfx.GNUHash(name), needDef)
+			b, okB := want.LookupUnversioned(name, elfx.GNUHash(name), needDef)
+			if okA != okB || okA && a.Type != b.Type {
+				t.Errorf("%s: %s as musl asks: %+v %t, was %+v %t", path, name, a, okA, b, okB)
+				return false
+			}
 		}
 		return true
 	}

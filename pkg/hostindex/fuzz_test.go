@@ -91,7 +91,7 @@ func (e *editor) symbols() *artifact.Symbols {
 }
 
 func (e *editor) symbol() artifact.Symbol {
-	s := artifact.Symbol{Name: e.name(), Version: e.name(), Size: e.uint(), Hidden: e.bool(), NotPLT: e.bool()}
+	s := artifact.Symbol{Name: e.name(), Version: e.name(), Size: e.uint(), Hidden: e.bool(), NotPLT: e.bool(), PLT: e.bool(), Index: e.uint()}
 	s.Ref = pick(e, []string{"", "data", "copy"})
 	s.Binding = pick(e, []string{"", "weak", "unique", "3"})
 	s.Type = pick(e, []string{"", "notype", "object", "tls", "ifunc", "15"})

@@ -14,13 +14,14 @@ import (
 // Symbols stand in an index as one line of text each, sorted by name:
 //
 //	NAME KIND[SIZE] [@VERSION|@@VERSION]            defined
+//	NAME KIND[SIZE] p[INDEX] [@VERSION FILE]        undefined, with a PLT entry for others to bind to
 //	NAME KIND[SIZE] REF [@VERSION FILE]             undefined
 //
 // KIND is a letter for the binding (g global, w weak, u unique) and one for the
 // type (f function, o object, t TLS, c common, i IFUNC, n none); SIZE in bytes
 // is left out for functions; @@ is the default version. REF is p for a PLT slot, d
 // for data, c for a copy, and in capitals where no address of a PLT entry will
-// do. A table of ten thousand is searched where it lies.
+// do; INDEX is what DT_VERSYM has. A table of ten thousand is searched where it lies.
 
 const bindLetters, typeLetters = "lgw", "nof\x00\x00ct"
 
@@ -63,13 +64,21 @@ func appendSymbol(b []byte, s elfx.Symbol, undefined bool) (_ []byte, ok bool) {
 		}
 		b = append(b, ' ', ref)
 	}
+	if s.PLTAddress {
+		if s.Hidden {
+			return b, false
+		}
+		if b = append(b, " p"...); s.Index > 0 {
+			b = strconv.AppendUint(b, uint64(s.Index), 10)
+		}
+	}
 	if s.Version != "" {
 		b = append(b, " @"...)
-		if !undefined && !s.Hidden {
+		if !undefined && !s.PLTAddress && !s.Hidden {
 			b = append(b, '@')
 		}
 		b = append(b, s.Version...)
-		if undefined && s.File != "" {
+		if s.File != "" {
 			b = append(append(b, ' '), s.File...)
 		}
 	} else if s.Hidden {
@@ -220,6 +229,12 @@ func parseSymbol(line string, undefined bool) (s elfx.Symbol) {
 		s.Version, s.File = strings.TrimPrefix(words[3], "@"), words[4]
 		return s
 	}
+	if s.PLTAddress = strings.HasPrefix(version, "p"); s.PLTAddress {
+		index, _ := strconv.ParseUint(version[1:], 10, 15)
+		s.Index = uint16(index)
+		s.Version, s.File = strings.TrimPrefix(words[3], "@"), words[4]
+		return s
+	}
 	s.Hidden = version != "" && !strings.HasPrefix(version, "@@")
 	s.Version = strings.TrimLeft(version, "@")
 	return s
@@ -243,8 +258,8 @@ func (t *table) Lookup(q elfx.Query) (elfx.Match, bool) {
 }
 
 // LookupUnversioned implements ldso.SymbolTable.
-func (t *table) LookupUnversioned(name string, _ uint32, _ bool) (elfx.Match, bool) {
-	return t.ChooseUnversioned(t.named(name))
+func (t *table) LookupUnversioned(name string, _ uint32, needDef bool) (elfx.Match, bool) {
+	return t.ChooseUnversioned(t.named(name), needDef)
 }
 
 // References implements ldso.SymbolTable, without what the object defines itself.

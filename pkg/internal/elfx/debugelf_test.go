@@ -149,8 +149,8 @@ func compareSymbols(t *testing.T, name string, want *elf.File, got *File, r *os.
 	var w, g []string
 	for _, s := range all {
 		bind := elf.ST_BIND(s.Info)
-		if bind != elf.STB_LOCAL && s.Section != elf.SHN_UNDEF && s.Name != "" &&
-			(s.Value != 0 || s.Section == elf.SHN_ABS || elf.ST_TYPE(s.Info) == elf.STT_TLS) {
+		if bind != elf.STB_LOCAL && s.Name != "" &&
+			(s.Value != 0 || s.Section == elf.SHN_ABS || elf.ST_TYPE(s.Info) == elf.STT_TLS && s.Section != elf.SHN_UNDEF) {
 			w = append(w, s.Name)
 		}
 	}

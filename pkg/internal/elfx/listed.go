@@ -51,12 +51,24 @@ func NewVersions(f *File) Versions {
 	return v
 }
 
+// indexOf is what DT_VERSYM has for a symbol, or 0.
+func (l Versions) indexOf(s *Symbol) int {
+	if s.PLTAddress {
+		return int(s.Index)
+	}
+	return l.index[s.Version]
+}
+
 // Choose picks the definition that a reference binds to, of those that have
 // its name.
 func (l Versions) Choose(q Query, defined []Symbol) (Match, bool) {
 	var versioned Match
 	n := 0
-	for _, s := range defined {
+	for i := range defined {
+		s := &defined[i]
+		if s.PLTAddress && q.NotPLTAddress {
+			continue
+		}
 		switch s.Type {
 		case elf.STT_NOTYPE, elf.STT_OBJECT, elf.STT_FUNC, elf.STT_COMMON, elf.STT_TLS, elf.STT_GNU_IFUNC:
 		default:
@@ -70,7 +82,7 @@ func (l Versions) Choose(q Query, defined []Symbol) (Match, bool) {
 			if s.Version != q.Version && (s.Version != "" || s.Hidden) {
 				continue
 			}
-		case l.versioned && l.index[s.Version] >= 3:
+		case l.versioned && l.indexOf(s) >= 3:
 			if !s.Hidden {
 				if n == 0 {
 					versioned = m

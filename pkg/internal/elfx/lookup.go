@@ -32,17 +32,20 @@ func (s *Symbols) Undefined(yield func(Symbol) bool) {
 	}
 }
 
-// Defined calls yield for each symbol that the object offers to others.
+// Defined calls yield for each symbol that the object offers to others, PLT
+// entries that stand for those of others included.
 func (s *Symbols) Defined(yield func(Symbol) bool) {
 	for i := 1; i < s.count; i++ {
 		raw := s.at(i)
-		if !raw.defined() || elf.SectionIndex(raw.shndx) == elf.SHN_UNDEF || len(raw.name) == 0 {
+		if !raw.defined() || len(raw.name) == 0 {
 			continue
 		}
-		v, _, hidden := s.version(i)
-		if !yield(Symbol{
-			Name: string(raw.name), Version: v.name, Hidden: hidden, Binding: raw.bind(), Type: raw.typ(), Size: raw.size,
-		}) {
+		v, index, hidden := s.version(i)
+		x := Symbol{Name: string(raw.name), Version: v.name, Hidden: hidden, Binding: raw.bind(), Type: raw.typ(), Size: raw.size}
+		if x.PLTAddress = elf.SectionIndex(raw.shndx) == elf.SHN_UNDEF; x.PLTAddress {
+			x.File, x.Index = v.file, index
+		}
+		if !yield(x) {
 			return
 		}
 	}

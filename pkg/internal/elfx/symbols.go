@@ -36,6 +36,10 @@ type Symbol struct {
 	// NotPLTAddress is set where every reference is of a kind that must not
 	// bind to the PLT address that a program exports (ELF_RTYPE_CLASS_PLT).
 	NotPLTAddress bool
+	// PLTAddress is set by Defined, of a symbol that is undefined and has a value:
+	// where a program of fixed addresses has the PLT entry that stands for it.
+	PLTAddress bool
+	Index      uint16 // of a PLTAddress: what DT_VERSYM has for it
 	// The next two are set by References alone.
 	JumpSlot bool // a jump slot is among the references
 	Defined  bool // the object itself defines it

@@ -118,15 +118,18 @@ func (l *Listed) References(yield func(Symbol) bool) {
 
 // LookupUnversioned is as for Symbols. The symbol that ld makes of a version,
 // with its name, has no value; a list does not tell values.
-func (l *Listed) LookupUnversioned(name string, _ uint32, _ bool) (Match, bool) {
-	return l.ChooseUnversioned(l.byName[name])
+func (l *Listed) LookupUnversioned(name string, _ uint32, needDef bool) (Match, bool) {
+	return l.ChooseUnversioned(l.byName[name], needDef)
 }
 
 // ChooseUnversioned picks, of the definitions of a name, the one that a loader
-// without versions binds to.
-func (l Versions) ChooseUnversioned(defined []Symbol) (Match, bool) {
+// without versions binds to; needDef is as for Symbols.LookupUnversioned.
+func (l Versions) ChooseUnversioned(defined []Symbol, needDef bool) (Match, bool) {
 	for _, s := range defined {
 		if !(s.Hidden && l.versioned) {
+			if s.PLTAddress && (needDef || s.Type == elf.STT_TLS) {
+				return Match{}, false
+			}
 			return Match{Size: s.Size, Type: s.Type}, s.Name != s.Version && okType(s.Type) && okBinding(s.Binding)
 		}
 	}

@@ -2,6 +2,7 @@ package specview
 
 import (
 	"debug/elf"
+	"math"
 	"strconv"
 
 	"github.com/compspec/compat/pkg/artifact"
@@ -76,6 +77,8 @@ func (r *reader) table(s *artifact.Symbols, f *elfx.File) *elfx.Listed {
 			if undefined {
 				y.Ref = r.ref(x.Ref)
 				y.NotPLTAddress = x.NotPLT || y.Ref == elfx.RefPLT
+			} else if y.PLTAddress = x.PLT; x.PLT {
+				y.Index = number[uint16](r, "version index", x.Index, math.MaxUint16)
 			}
 			out = append(out, y)
 		}
