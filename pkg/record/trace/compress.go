@@ -34,6 +34,13 @@ func Looks(r io.Reader) bool {
 	return bytes.HasPrefix(line, []byte("{")) && bytes.Contains(line, []byte(`"`+MediaType+`"`))
 }
 
+// LooksFirst reports whether what r holds is a log of the first recorder: a
+// line of one is among its first 64 KiB.
+func LooksFirst(r io.Reader) bool {
+	begin, _ := io.ReadAll(io.LimitReader(r, bufferSize))
+	return looksFirst(begin)
+}
+
 // Compress compresses a plain recording, as a Writer would have. It does not
 // read it: see NewReader. The same lines give the same bytes.
 func Compress(w io.Writer, r io.Reader) error {

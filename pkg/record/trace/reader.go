@@ -30,7 +30,9 @@ type Reader struct {
 	header    *Header
 	footer    *Footer
 	truncated bool
-	err       error // of Next, for good
+	notes     noteTaker
+	log       *firstLog // nil: a recording
+	err       error     // of Next, for good
 }
 
 // source tells an error of the input from one about its content.
@@ -63,7 +65,9 @@ func Open(name string) (*Reader, error) {
 	return r, nil
 }
 
-// NewReader reads the header of a recording, zstd or plain. Its error matches
+// NewReader reads the header of a recording, zstd or plain, or makes one for a
+// log of the first recorder, fs-record, of which one line is among the first 64
+// KiB. Its error matches
 // ErrInvalid where r holds none, one of a newer version, or one that was cut off
 // within its header, and else is that of r.
 func NewReader(r io.Reader) (*Reader, error) {
@@ -76,6 +80,13 @@ func NewReader(r io.Reader) (*Reader, error) {
 			return nil, t.fault(err)
 		}
 		t.lines = bufio.NewReaderSize(t.dec, bufferSize)
+	}
+	if begin, _ := t.lines.Peek(bufferSize); !bytes.HasPrefix(begin, []byte("{")) && looksFirst(begin) {
+		if err := t.openFirst(); err != nil {
+			_ = t.Close() // as below
+			return nil, err
+		}
+		return t, nil
 	}
 	line, err := t.next(maxHeader)
 	switch {
@@ -118,6 +129,9 @@ func (t *Reader) Footer() *Footer { return t.footer }
 // the footer or the end of the compressed stream is not there.
 func (t *Reader) Truncated() bool { return t.truncated }
 
+// Notes count what is odd about the events that Next has returned.
+func (t *Reader) Notes() Notes { return t.notes.Notes }
+
 // Next reads an event over e. It returns io.EOF after the last that is whole,
 // an error that matches ErrInvalid and names the line where that is no event,
 // and else the error of the input. After an error it returns that error again,
@@ -128,11 +142,16 @@ func (t *Reader) Next(e *Event) error {
 	}
 	if t.err != nil {
 		*e = Event{}
+	} else {
+		t.notes.event(e)
 	}
 	return t.err
 }
 
 func (t *Reader) event(e *Event) error {
+	if t.log != nil {
+		return t.logEvent(e)
+	}
 	line, err := t.next(maxLine)
 	switch {
 	case errors.Is(err, io.EOF):

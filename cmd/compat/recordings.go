@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/compspec/compat/cmd/compat/internal/exit"
+	"github.com/compspec/compat/pkg/artifact"
+	"github.com/compspec/compat/pkg/record/trace"
+	"github.com/compspec/compat/pkg/record/trace/runs"
+)
+
+// recordingsHelp says what the verbs of trace take.
+const recordingsHelp = `A RECORDING is a file, as compat record or the first recorder (fs-record) wrote it,
+a directory (all recordings in it and below), a pattern of file names in quotes,
+a reference to one in a registry, or to an image that has one attached, or -.`
+
+// source is a recording that an argument stands for.
+type source struct {
+	name string // what tells it from the others
+	arg  string // a file, or a reference
+}
+
+// sources are the recordings that args stand for, in their order. What cannot
+// be one of several is told on stderr: a file given twice, and files of a
+// directory that are no recordings.
+func (f *fetcher) sources(args []string) ([]source, error) {
+	var out []source
+	var seen []fs.FileInfo
+	add := func(file string, info fs.FileInfo) {
+		if info != nil && slices.ContainsFunc(seen, func(i fs.FileInfo) bool { return os.SameFile(i, info) }) {
+			fmt.Fprintf(f.cmd.ErrOrStderr(), "Warning: %s is given twice, and counts once\n", exit.Printable(file))
+			return
+		}
+		if info != nil {
+			seen = append(seen, info)
+		}
+		out = append(out, source{arg: file})
+	}
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		if f.opts.OCILayout || arg == "-" || err == nil && info.IsDir() && isLayout(arg) {
+			add(arg, nil)
+			continue
+		}
+		switch {
+		case err == nil && info.IsDir():
+			files, err := f.recordingsBelow(arg)
+			if err != nil {
+				return nil, err
+			}
+			for _, file := range files {
+				info, _ := os.Stat(file) // where it is gone, to open it says so
+				add(file, info)
+			}
+		case err == nil:
+			add(arg, info)
+		case strings.ContainsAny(arg, "*?["):
+			files, err := filepath.Glob(arg)
+			if err != nil || len(files) == 0 {
+				return nil, fmt.Errorf("%w: no file matches %s", artifact.ErrNotFound, arg)
+			}
+			for _, file := range files {
+				info, _ := os.Stat(file)
+				add(file, info)
+			}
+		default:
+			add(arg, nil)
+		}
+	}
+	label(out)
+	return out, nil
+}
+
+// recordingsBelow are the recordings in a directory and below it, sorted.
+func (f *fetcher) recordingsBelow(dir string) ([]string, error) {
+	var files, others []string
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		if isRecording(name) || isFirstLog(name) {
+			files = append(files, name)
+		} else {
+			others = append(others, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, exit.WithHint(fmt.Errorf("%w: no recording in %s", artifact.ErrNotFound, dir), "make one with `compat record --out-dir "+dir+" PROGRAM`")
+	}
+	if n := len(others); n > 0 {
+		more := ""
+		if n > 3 {
+			more = fmt.Sprintf(" and %d more", n-3)
+		}
+		fmt.Fprintf(f.cmd.ErrOrStderr(), "Warning: left out, for they are no recordings: %s%s\n", exit.Printable(strings.Join(others[:min(n, 3)], ", ")), more)
+	}
+	return files, nil
+}
+
+// isFirstLog reports whether a file is a log of the first recorder.
+func isFirstLog(name string) bool {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return trace.LooksFirst(f)
+}
+
+// label names sources by the ends of their paths that tell them apart.
+func label(list []source) {
+	names := make([]string, len(list))
+	taken := map[string]int{}
+	for depth := 1; depth < 64; depth++ {
+		clear(taken)
+		for i, s := range list {
+			names[i] = tail(s.arg, depth)
+			taken[names[i]]++
+		}
+		if len(taken) == len(list) {
+			break
+		}
+	}
+	for i := range list {
+		if list[i].name = names[i]; taken[names[i]] > 1 {
+			list[i].name = list[i].arg
+		}
+	}
+}
+
+// tail is the last n elements of a file's name, without what says that it is a
+// recording; of a reference all.
+func tail(name string, n int) string {
+	if _, err := os.Stat(name); err != nil {
+		return name
+	}
+	for _, suffix := range []string{".zst", ".jsonl", ".out", ".log"} {
+		if short := strings.TrimSuffix(name, suffix); short != "" && !strings.HasSuffix(short, "/") {
+			name = short
+		}
+	}
+	parts := strings.Split(filepath.ToSlash(name), "/")
+	return strings.Join(parts[max(0, len(parts)-n):], "/")
+}
+
+// eachRecording opens the recordings that args stand for, one at a time. An
+// error of use is told with the recording's name; what is odd about a
+// recording is told on stderr once it was read to its end.
+func (f *fetcher) eachRecording(ctx context.Context, args []string, pull string, use func(s source, r *trace.Reader) error) error {
+	list, err := f.sources(args)
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		if err := f.oneRecording(ctx, s, pull, use); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fetcher) oneRecording(ctx context.Context, s source, pull string, use func(s source, r *trace.Reader) error) error {
+	file, from, err := f.openRecording(ctx, s.arg, pull)
+	if err != nil {
+		return err
+	}
+	defer file.Close() // it was only read
+	r, err := trace.NewReader(file)
+	if err != nil {
+		return recordingError(fmt.Errorf("%s: %w", from, err))
+	}
+	defer r.Close()
+	if err := use(s, r); err != nil {
+		return recordingError(fmt.Errorf("%s: %w", from, err))
+	}
+	warnOfNotes(f.cmd.ErrOrStderr(), s.name, r)
+	return nil
+}
+
+// warnOfNotes says what is odd about a recording that was read to its end.
+func warnOfNotes(w io.Writer, name string, r *trace.Reader) {
+	name = exit.Printable(name)
+	if r.Truncated() {
+		fmt.Fprintf(w, "Warning: %s was cut off: what follows there is not in the result\n", name)
+	}
+	if footer := r.Footer(); footer != nil && footer.Dropped > 0 {
+		fmt.Fprintf(w, "Warning: %s lacks %d events that could not be written\n", name, footer.Dropped)
+	}
+	n := r.Notes()
+	if n.Foreign > 0 {
+		fmt.Fprintf(w, "Warning: %s: %d lines are no events, or have more in them than one\n", name, n.Foreign)
+	}
+	if n.Backwards > 0 {
+		fmt.Fprintf(w, "Warning: %s: the clock went back before %d events; their order is that of the lines\n", name, n.Backwards)
+	}
+	if n.Unopened > 0 {
+		fmt.Fprintf(w, "Warning: %s: %d requests are on what nothing in the recording opened\n", name, n.Unopened)
+	}
+}
+
+// runs reads the recordings that args stand for into memory. keep is as for
+// runs.Set.Add.
+func (f *fetcher) runs(ctx context.Context, args []string, pull string, keep func(*trace.Event) bool) (*runs.Set, error) {
+	set := runs.NewSet()
+	err := f.eachRecording(ctx, args, pull, func(s source, r *trace.Reader) error {
+		_, err := set.Add(s.name, r, func(e *trace.Event) (bool, error) {
+			return keep == nil || keep(e), ctx.Err()
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return set, nil
+}
