@@ -136,7 +136,7 @@ func (t *Reader) logEvent(e *Event) error {
 			return err
 		}
 		got, fd, complete, glued, ok := firstLine(line)
-		ok = ok && (whole || complete) // what was cut off may be part of a path
+		ok = ok && (whole || complete || l.footer != nil) // what was cut off may be part of a path
 		if !ok || glued {
 			t.notes.Foreign++
 		}
