@@ -37,7 +37,7 @@ type Prediction struct {
 	Next    []Candidate // the most frequent first; of equal ones the path that sorts first; none: nothing is known
 	Total   int         // of all Counts: Next[0].Count/Total is the confidence
 	Ends    int         // how often the recording ended there instead
-	Context int         // opens, or the beginning, by which it was found
+	Context int         // opens, or the beginning, that were needed to find it; not more than tell the places apart
 	Gap     int64       // nanoseconds until then: the median of the first candidate's
 }
 
