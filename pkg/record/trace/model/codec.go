@@ -15,7 +15,7 @@ import (
 const MediaType = "application/vnd.compspec.model.v1+json"
 
 // MaxSize of a model's document, in bytes.
-const MaxSize = 256 << 20
+const MaxSize = 64 << 20
 
 // ErrInvalid is what errors about the content of a model match.
 var ErrInvalid = errors.New("invalid model")
