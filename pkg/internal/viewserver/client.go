@@ -240,6 +240,9 @@ func (s *Server) Finish(body []byte) ([]byte, error) {
 	return r.Body, nil
 }
 
+// Hurry has what the server does at the end cut short: Finish returns soon.
+func (s *Server) Hurry() { _ = s.send([]byte{kindHurry}) }
+
 // Because adds how the server ended, and what it said before.
 func (s *Server) Because(err error) error {
 	if s.pid != 0 && errors.Is(err, s.kind.Lost) {

@@ -46,6 +46,9 @@ func randomEvent(g *rand.Rand) Event {
 	if g.IntN(2) == 0 {
 		e.Errno = "ENOENT"
 	}
+	if e.Op == OpDigest {
+		e.Digest = "sha256:" + strings.Repeat("0f", 32)
+	}
 	return e
 }
 
@@ -134,8 +137,9 @@ func TestLine(t *testing.T) {
 		want string
 	}{
 		{Event{Op: OpLookup}, `{"t":0,"op":"lookup"}`},
-		{Event{1, OpOpen, "/a", "/b", "EIO", 2, 3, 4, "sh", 5, true, 6, 7, 8},
+		{Event{1, OpOpen, "/a", "/b", "EIO", 2, 3, 4, "sh", 5, true, 6, 7, 8, ""},
 			`{"t":1,"op":"open","path":"/a","path2":"/b","errno":"EIO","handle":2,"pid":3,"tgid":4,"comm":"sh","flags":5,"exec":true,"size":6,"offset":7,"dur":8}`},
+		{Event{Time: 9, Op: OpDigest, Path: "/a", Size: 3, Digest: "sha256:00"}, `{"t":9,"op":"digest","path":"/a","size":3,"digest":"sha256:00"}`},
 		{Event{Op: OpRename, Path: "/\xff", Path2: "/ä\xff\""},
 			`{"t":0,"op":"rename","path":"/\ufffd","pathBytes":"L/8=","path2":"/ä\ufffd\"","path2Bytes":"L8Ok/yI="}`},
 	} {
