@@ -49,14 +49,14 @@ func configure(o *Options, path string, way sandbox.Way) (body []byte, files []*
 // where no program was started. If ctx ends meanwhile, digests are left out; if
 // it has ended already, that was about the program.
 func finish(ctx context.Context, s *viewserver.Server, exit *int) (f trace.Footer, err error) {
-	if ctx.Err() == nil {
-		defer context.AfterFunc(ctx, s.Hurry)()
+	if ctx.Err() != nil {
+		ctx = context.WithoutCancel(ctx)
 	}
 	body, err := json.Marshal(trace.Footer{Exit: exit})
 	if err != nil {
 		return f, err
 	}
-	body, err = s.Finish(body)
+	body, err = s.Finish(ctx, body)
 	if len(body) > 0 {
 		err = errors.Join(json.Unmarshal(body, &f), err)
 	}

@@ -1,6 +1,7 @@
 package viewserver
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -222,11 +223,15 @@ func (s *Server) Wait(p *sandbox.Process) (exit int, err error) {
 }
 
 // Finish has the program's session ended, and waits for the reply, and for the
-// server's end unless it is still needed. Lost or Wait must have been called.
-func (s *Server) Finish(body []byte) ([]byte, error) {
+// server's end unless it is still needed. The end of ctx cuts short what the
+// server does then. Lost or Wait must have been called.
+func (s *Server) Finish(ctx context.Context, body []byte) ([]byte, error) {
 	if err := s.send(append([]byte{kindEnd}, body...)); err != nil {
 		return nil, err // it has ended, and the program upon that before it could be
 	}
+	defer context.AfterFunc(ctx, func() {
+		_ = s.try(true, func(fd int) error { return send(fd, []byte{kindHurry}) }) // or it has just replied
+	})()
 	r, ok := <-s.replies
 	if r.Last && s.pid != 0 {
 		s.ended()
@@ -239,9 +244,6 @@ func (s *Server) Finish(body []byte) ([]byte, error) {
 	}
 	return r.Body, nil
 }
-
-// Hurry has what the server does at the end cut short: Finish returns soon.
-func (s *Server) Hurry() { _ = s.send([]byte{kindHurry}) }
 
 // Because adds how the server ended, and what it said before.
 func (s *Server) Because(err error) error {
