@@ -9,10 +9,9 @@ import (
 	"github.com/compspec/compat/pkg/record/trace/diff"
 )
 
-// diffRules are the kinds of results of a comparison.
-func diffRules() map[string]sarif.Rule {
-	list := map[string]sarif.Rule{}
-	for _, r := range []sarif.Rule{
+// diffRule is what is said of a kind of results.
+func diffRule(id string) sarif.Rule {
+	for _, r := range [][3]string{
 		{"new-file", "A run opens a file that it did not open before", "Is it meant to? Then record a new baseline, or leave it out with --ignore."},
 		{"gone-file", "A run no longer opens a file", "Is it meant to? Then record a new baseline."},
 		{"found-file", "A run finds a file that was looked for in vain before", "Find out what has put it there."},
@@ -25,9 +24,11 @@ func diffRules() map[string]sarif.Rule {
 		{"not-executed", "A run only opens a file that was executed before", "Is it meant to? Then record a new baseline."},
 		{"order", "A run opens files in another order", "Programs with threads do so; leave out --order."},
 	} {
-		list[r.ID] = r
+		if r[0] == id {
+			return sarif.Rule{ID: id, Title: r[1], Help: r[2]}
+		}
 	}
-	return list
+	return sarif.Rule{ID: id}
 }
 
 // writeDiffSARIF writes what counts as results, each at the file that B has, and
@@ -79,8 +80,7 @@ func writeDiffSARIF(w io.Writer, r *diff.Report, all bool) error {
 		add(r.Order.Counts, "order", p.B, "%s opens %s where %s opens %s", b, p.B, a, p.A)
 	}
 	version, _ := buildVersion()
-	rules := diffRules()
-	data, err := sarif.Encode(version, results, func(id string) sarif.Rule { return rules[id] }, struct {
+	data, err := sarif.Encode(version, results, diffRule, struct {
 		Differs  bool     `json:"differs"`
 		Warnings []string `json:"warnings"`
 	}{r.Differs, r.Warnings})

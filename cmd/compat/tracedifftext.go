@@ -102,33 +102,85 @@ func byDirectory(list []diff.File) (lines []string) {
 	for _, dir := range slices.SortedFunc(maps.Keys(in), func(a, b string) int {
 		return cmp.Or(len(in[b])-len(in[a]), strings.Compare(a, b))
 	}) {
-		if files := in[dir]; len(files) > 1 {
-			lines = append(lines, fmt.Sprintf("%s/ (%d files)", strings.TrimSuffix(dir, "/"), len(files)))
-		} else {
+		switch files := in[dir]; {
+		case len(files) == 1:
 			lines = append(lines, files[0])
+		case len(files) <= 3:
+			lines = append(lines, strings.TrimSuffix(dir, "/")+"/ ("+strings.Join(bases(files), ", ")+")")
+		default:
+			lines = append(lines, fmt.Sprintf("%s/ (%d files)", strings.TrimSuffix(dir, "/"), len(files)))
+		}
+	}
+	return lines
+}
+
+func bases(files []string) (names []string) {
+	for _, f := range files {
+		names = append(names, path.Base(f))
+	}
+	return names
+}
+
+// another is a file that the other side has by another path.
+type another struct {
+	from, to string
+	sought   bool
+}
+
+// others lists such files; where they are many, those that went from one directory
+// to another with what is below in one line.
+func (t *diffText) others(title string, list []another) {
+	var lines []string
+	for _, o := range list {
+		lines = append(lines, arrow(o.from, o.to, o.sought))
+	}
+	if len(lines) > maxDiffLines && !t.all {
+		lines = byTrees(list)
+	}
+	t.group(title, "~", lines, maxDiffLines)
+}
+
+// byTrees counts files by the directories that their paths differ in: what comes
+// after these is the same. The pair with the most is first.
+func byTrees(list []another) (lines []string) {
+	in := map[[2]string][]another{}
+	for _, o := range list {
+		trees := [2]string{o.from, o.to}
+		for path.Base(trees[0]) == path.Base(trees[1]) && trees[0] != trees[1] {
+			trees = [2]string{path.Dir(trees[0]), path.Dir(trees[1])}
+		}
+		in[trees] = append(in[trees], o)
+	}
+	for _, trees := range slices.SortedFunc(maps.Keys(in), func(a, b [2]string) int {
+		return cmp.Or(len(in[b])-len(in[a]), slices.Compare(a[:], b[:]))
+	}) {
+		if files := in[trees]; len(files) > 1 {
+			lines = append(lines, fmt.Sprintf("%s (%d files below)", arrow(trees[0], trees[1], false), len(files)))
+		} else {
+			lines = append(lines, arrow(files[0].from, files[0].to, files[0].sought))
 		}
 	}
 	return lines
 }
 
 func (t *diffText) moves(title string, by diff.Evidence) {
-	var lines []string
+	var list []another
 	for _, m := range t.r.Moved {
 		if m.Evidence == by {
-			lines = append(lines, arrow(m.From, m.To, m.Sought))
+			list = append(list, another{m.From, m.To, m.Sought})
 		}
 	}
-	t.group(title, "~", lines, maxDiffLines)
+	t.others(title, list)
 }
 
 func (t *diffText) versions(title string, kind diff.Kind) {
-	var lines []string
+	var list []another
 	for _, v := range t.r.Versions {
 		if v.Kind == kind {
-			lines = append(lines, arrow(v.From, v.To, v.Sought))
+			list = append(list, another{v.From, v.To, v.Sought})
 		}
 	}
-	t.group(title, "~", lines, maxDiffLines)
+	t.others(title, list)
 }
 
 // arrow leaves out a directory that both have.
@@ -160,7 +212,7 @@ func (t *diffText) order() {
 	for _, s := range o.Moved {
 		lines = append(lines, fmt.Sprintf("%s  #%d -> #%d", s.Path, s.A, s.B))
 	}
-	title := fmt.Sprintf("order of the %d files of both: %s; #%d is %s, then %s",
+	title := fmt.Sprintf("order of the %d files of both: %s; #%d was %s and is %s",
 		o.Files, counted(len(o.Moved), "one moved", "%d moved"), o.Parts.At, o.Parts.A, o.Parts.B)
 	t.group(title, ">", lines, maxShifts)
 }

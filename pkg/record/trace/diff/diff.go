@@ -138,7 +138,7 @@ func Compare(set *runs.Set, a, b []*runs.Run, o Options) *Report {
 	}
 	r.common(x, y)
 	r.rest(x, y)
-	r.Order = orderOf(x, y)
+	r.Order = r.order(set, a, b[0], ignore)
 	r.Order.Counts = o.Order
 	r.warn(a, b)
 	r.Differs = r.counts(o)
@@ -188,6 +188,22 @@ func (r *Report) rest(a, b *side) {
 			r.OnlyB = append(r.OnlyB, b.file(name))
 		}
 	}
+}
+
+// order compares with the first recording of A; a gate with the one that is
+// nearest, since that is a baseline too.
+func (r *Report) order(set *runs.Set, a []*runs.Run, b *runs.Run, ignore func(runs.Path) bool) (nearest Order) {
+	if !r.Gate {
+		a = a[:1]
+	}
+	inB := firstOpens(set, b, ignore)
+	for i, run := range a {
+		if o := orderOf(firstOpens(set, run, ignore), inB); i == 0 || len(o.Moved) < len(nearest.Moved) {
+			o.A, o.B = run.Name, b.Name
+			nearest = o
+		}
+	}
+	return nearest
 }
 
 func (r *Report) counts(o Options) bool {

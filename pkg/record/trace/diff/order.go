@@ -1,10 +1,16 @@
 package diff
 
-import "slices"
+import (
+	"slices"
 
-// Order compares in which order files of both were opened first, in the first
-// recording of each side. Places are numbers among these files, from 1.
+	"github.com/compspec/compat/pkg/record/trace/runs"
+)
+
+// Order compares in which order files of both were opened first, in one recording
+// of each side. Places are numbers among these files, from 1.
 type Order struct {
+	A      string  `json:"a"` // the recordings
+	B      string  `json:"b"`
 	Files  int     `json:"files"`  // that both opened
 	Counts bool    `json:"counts"` // another order is a difference
 	Moved  []Shift `json:"moved"`  // as few as can be, in the order of A: without them it is the same
@@ -25,14 +31,26 @@ type Parts struct {
 	B  string `json:"b"`
 }
 
-func orderOf(a, b *side) Order {
+// firstOpens are the files of a run by the time of their first open.
+func firstOpens(set *runs.Set, run *runs.Run, ignore func(runs.Path) bool) (names []string) {
+	seen := map[runs.Path]bool{}
+	for _, o := range run.Opens {
+		if !seen[o.Path] && set.Name(o.Path) != "" && !ignore(o.Path) {
+			names = append(names, set.Name(o.Path))
+		}
+		seen[o.Path] = true
+	}
+	return names
+}
+
+func orderOf(a, b []string) Order {
 	inB := map[string]int{}
-	for _, name := range b.order {
+	for _, name := range b {
 		inB[name] = -1
 	}
 	var common []string // in the order of A
 	inA := map[string]bool{}
-	for _, name := range a.order {
+	for _, name := range a {
 		if _, both := inB[name]; both {
 			common = append(common, name)
 			inA[name] = true
@@ -40,7 +58,7 @@ func orderOf(a, b *side) Order {
 	}
 	o := Order{Files: len(common), Moved: []Shift{}}
 	n := 0
-	for _, name := range b.order {
+	for _, name := range b {
 		if !inA[name] {
 			continue
 		}

@@ -14,8 +14,7 @@ type side struct {
 	files    map[string]*file
 	missing  map[string]bool // of a recording, and opened in none
 	ignored  map[string]bool
-	executes bool     // it is known what was executed
-	order    []string // by first open in the first recording
+	executes bool // it is known what was executed
 	opens    int
 }
 
@@ -29,7 +28,7 @@ type file struct {
 
 func newSide(set *runs.Set, list []*runs.Run, ignore func(runs.Path) bool) *side {
 	s := &side{files: map[string]*file{}, missing: map[string]bool{}, ignored: map[string]bool{}}
-	for i, run := range list {
+	for _, run := range list {
 		s.executes = s.executes || len(run.Programs) > 0
 		for _, o := range run.Opens {
 			name := set.Name(o.Path)
@@ -44,9 +43,6 @@ func newSide(set *runs.Set, list []*runs.Run, ignore func(runs.Path) bool) *side
 			if f == nil {
 				f = &file{}
 				s.files[name] = f
-				if i == 0 {
-					s.order = append(s.order, name)
-				}
 			}
 			s.opens++
 			f.add(&o)
