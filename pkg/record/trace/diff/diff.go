@@ -226,7 +226,12 @@ func (r *Report) warn(a, b []*runs.Run) {
 	}
 	one(a, r.B.Name)
 	one(b, r.A.Name)
-	if !slices.EqualFunc(a[:1], b[:1], func(x, y *runs.Run) bool { return slices.Equal(x.Header.Watch, y.Header.Watch) }) {
-		r.Warnings = append(r.Warnings, "the recordings are of different trees: record both with the same --watch")
+	all := slices.Concat(a, b)
+	if slices.ContainsFunc(all, func(run *runs.Run) bool { return !slices.Equal(run.Header.Watch, a[0].Header.Watch) }) {
+		r.Warnings = append(r.Warnings, "the recordings are of different trees: record all with the same --watch")
+	}
+	summed := func(run *runs.Run) bool { return run.Digests != nil }
+	if slices.ContainsFunc(a, summed) != slices.ContainsFunc(b, summed) {
+		r.Warnings = append(r.Warnings, "only one side knows digests, so contents are told apart by their sizes: record both with --digests")
 	}
 }
