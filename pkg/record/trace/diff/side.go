@@ -58,7 +58,7 @@ func newSide(set *runs.Set, list []*runs.Run, ignore func(runs.Path) bool) *side
 			}
 		}
 		for _, p := range run.Missing {
-			if name := set.Name(p); s.files[name] == nil && !ignore(p) {
+			if name := set.Name(p); s.files[name] == nil {
 				s.missing[name] = true
 			}
 		}
