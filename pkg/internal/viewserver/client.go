@@ -230,7 +230,8 @@ func (s *Server) Finish(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err // it has ended, and the program upon that before it could be
 	}
 	defer context.AfterFunc(ctx, func() {
-		_ = s.try(true, func(fd int) error { return send(fd, []byte{kindHurry}) }) // or it has just replied
+		// No message: one that the server has not read when it ends would take its reply away.
+		_ = s.try(true, func(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) })
 	})()
 	r, ok := <-s.replies
 	if r.Last && s.pid != 0 {

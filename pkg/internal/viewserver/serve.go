@@ -127,7 +127,8 @@ type session struct {
 
 func (s *session) reply(r Reply, files ...*os.File) { _ = send(s.control, r.encode(), files...) }
 
-// hurry reports whether something came after the end, or the other side is gone.
+// hurry reports whether the other side has shut its end down after the message
+// that asked for the end, or is gone.
 func (s *session) hurry() bool {
 	p := []unix.PollFd{{Fd: int32(s.control), Events: unix.POLLIN}}
 	n, err := unix.Poll(p, 0)

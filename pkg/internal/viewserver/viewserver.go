@@ -38,7 +38,6 @@ const (
 	kindConfig  = 'c' // config
 	kindMounted = 'm' // sandbox.Mounted as JSON, with /dev/fuse
 	kindEnd     = 'e' // what the kind says of a program's end
-	kindHurry   = 'h' // after it: the reply is wanted now
 )
 
 // config comes with the files of the body, and before them, where others are to
