@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/compspec/compat/pkg/record/trace"
 	"github.com/compspec/compat/pkg/record/trace/runs"
@@ -207,5 +208,24 @@ func TestLargeOrder(t *testing.T) {
 	v := rand.New(rand.NewPCG(7, 8)).Perm(n)
 	if got := len(increasing(v)); got < 700 || got > 1000 { // 2 sqrt(n) is expected
 		t.Errorf("%d stay", got)
+	}
+}
+
+// A large or a hostile recording takes no more than a few passes over its events:
+// a file of ever another size, names that all have one key.
+func TestLargeRecordings(t *testing.T) {
+	set := runs.NewSet()
+	var a, b runs.Run
+	a.Header, b.Header = &trace.Header{}, &trace.Header{}
+	one := set.ID("/log")
+	for i := range 30_000 {
+		a.Opens = append(a.Opens, runs.Open{Path: one, Size: int64(i + 1)})
+		a.Opens = append(a.Opens, runs.Open{Path: set.ID(fmt.Sprintf("/a%d/libx.so.1", i)), Size: 1})
+		b.Opens = append(b.Opens, runs.Open{Path: set.ID(fmt.Sprintf("/b%d/libx.so.2", i)), Size: 1})
+	}
+	start := time.Now()
+	r := Compare(set, []*runs.Run{&a}, []*runs.Run{&b}, Options{})
+	if len(r.Versions) != 30_000 || len(r.OnlyA) != 1 || time.Since(start) > time.Minute {
+		t.Errorf("%d versions after %v", len(r.Versions), time.Since(start))
 	}
 }

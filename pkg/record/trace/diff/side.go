@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -47,9 +48,12 @@ func newSide(set *runs.Set, list []*runs.Run, ignore func(runs.Path) bool) *side
 			s.opens++
 			f.add(&o)
 			if d := run.Digests[o.Path]; d != "" {
-				f.digests = insert(f.digests, d)
+				f.digests = more(f.digests, d)
 			}
 		}
+	}
+	for _, f := range s.files {
+		f.digests, f.sizes = different(f.digests), different(f.sizes)
 	}
 	for _, run := range list {
 		for _, p := range run.Programs {
@@ -70,16 +74,22 @@ func (f *file) add(o *runs.Open) {
 	f.opens++
 	f.written = f.written || o.Flags&syscall.O_ACCMODE != syscall.O_RDONLY || o.Flags&(syscall.O_CREAT|syscall.O_TRUNC) != 0
 	if o.Size > 0 {
-		f.sizes = insert(f.sizes, o.Size)
+		f.sizes = more(f.sizes, o.Size)
 	}
 }
 
-// insert adds v to a sorted list that has it once.
-func insert[T string | int64](list []T, v T) []T {
-	if i, have := slices.BinarySearch(list, v); !have {
-		list = slices.Insert(list, i, v)
+// more adds v to a list, unless it is the last there: most are the same.
+func more[T comparable](list []T, v T) []T {
+	if n := len(list); n > 0 && list[n-1] == v {
+		return list
 	}
-	return list
+	return append(list, v)
+}
+
+// different has each element once, sorted.
+func different[T cmp.Ordered](list []T) []T {
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 func (s *side) names() []string { return slices.Sorted(maps.Keys(s.files)) }
