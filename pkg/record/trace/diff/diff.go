@@ -113,10 +113,9 @@ type Executed struct {
 
 // Options say what counts. The zero value counts all but the order.
 type Options struct {
-	NameA, NameB string            // empty: those of the recordings
-	Ignore       func(string) bool // of a path: leave it out; nil: none
-	Order        bool              // another order is a difference
-	Gate         bool              // what only A has is none
+	Ignore func(string) bool // of a path: leave it out; nil: none
+	Order  bool              // another order is a difference
+	Gate   bool              // what only A has is none
 }
 
 // Compare compares runs of one set, one and more on each side.
@@ -132,7 +131,7 @@ func Compare(set *runs.Set, a, b []*runs.Run, o Options) *Report {
 	}
 	x, y := newSide(set, a, ignore), newSide(set, b, ignore)
 	r := &Report{
-		SchemaVersion: 1, A: x.about(o.NameA, a), B: y.about(o.NameB, b), Gate: o.Gate, Ignored: len(union(x.ignored, y.ignored)),
+		SchemaVersion: 1, A: x.about(a), B: y.about(b), Gate: o.Gate, Ignored: len(union(x.ignored, y.ignored)),
 		OnlyA: []File{}, OnlyB: []File{}, Found: []File{}, Lost: []File{}, Moved: []Move{}, Versions: []Version{}, Changed: []Change{},
 		Executed: Executed{[]string{}, []string{}}, Warnings: []string{},
 	}
@@ -214,9 +213,11 @@ func (r *Report) counts(o Options) bool {
 
 // warn says what makes the result doubtful.
 func (r *Report) warn(a, b []*runs.Run) {
-	one := func(list []*runs.Run, other string) {
+	one := func(list []*runs.Run, other string, held bool) {
 		for _, run := range list {
-			if run.Truncated {
+			if run.Truncated && held {
+				r.Warnings = append(r.Warnings, run.Name+" was cut off: what it opened later was not held to the baseline")
+			} else if run.Truncated {
 				r.Warnings = append(r.Warnings, run.Name+" was cut off: what only "+other+" opened, it may have opened later")
 			}
 			if run.Footer != nil && run.Footer.Dropped > 0 {
@@ -224,8 +225,8 @@ func (r *Report) warn(a, b []*runs.Run) {
 			}
 		}
 	}
-	one(a, r.B.Name)
-	one(b, r.A.Name)
+	one(a, r.B.Name, false)
+	one(b, r.A.Name, r.Gate)
 	all := slices.Concat(a, b)
 	if slices.ContainsFunc(all, func(run *runs.Run) bool { return !slices.Equal(run.Header.Watch, a[0].Header.Watch) }) {
 		r.Warnings = append(r.Warnings, "the recordings are of different trees: record all with the same --watch")

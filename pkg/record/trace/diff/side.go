@@ -101,17 +101,14 @@ func (s *side) file(name string) File {
 
 // about is a side as a whole. Its name is that of its recordings, or of the first
 // of them.
-func (s *side) about(name string, list []*runs.Run) Side {
-	out := Side{Name: name, Recordings: []string{}, Files: len(s.files), Opens: s.opens}
+func (s *side) about(list []*runs.Run) Side {
+	out := Side{Name: list[0].Name, Recordings: []string{}, Files: len(s.files), Opens: s.opens}
 	for _, run := range list {
 		out.Recordings = append(out.Recordings, run.Name)
 		out.Truncated = out.Truncated || run.Truncated
 	}
-	if out.Name == "" {
-		out.Name = list[0].Name
-		if n := len(list) - 1; n > 0 {
-			out.Name += fmt.Sprintf(" and %d more", n)
-		}
+	if n := len(list) - 1; n > 0 {
+		out.Name += fmt.Sprintf(" and %d more", n)
 	}
 	return out
 }
