@@ -162,6 +162,9 @@ func (t *Reader) event(e *Event) error {
 	case bytes.HasPrefix(line, []byte(`{"footer"`)):
 		return t.end(line)
 	}
+	if t.parser.written(line, e) {
+		return nil
+	}
 	if err := t.parser.event(line, e); err != nil {
 		return t.invalid(err)
 	}
