@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bufio"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -13,7 +14,7 @@ import (
 // a recording has nothing. Paths are their exact bytes, UTF-8 or not. It takes
 // constant memory. The error is that of r or of w.
 func WriteCSV(w io.Writer, r *Reader) error {
-	out := csv.NewWriter(w)
+	out := csv.NewWriter(bufio.NewWriterSize(w, bufferSize))
 	if err := out.Write([]string{"t", "op", "path", "path2", "errno", "handle", "pid", "tgid", "comm", "flags", "exec", "size", "offset", "dur"}); err != nil {
 		return fmt.Errorf("writing CSV: %w", err)
 	}
