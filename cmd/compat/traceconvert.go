@@ -75,9 +75,7 @@ counted in a warning and left out.` + exitStatuses,
 	cmd.Flags().StringVarP(&f.out, "out", "o", "-", "the file, or standard output with -")
 	cmd.Flags().StringVar(&f.outDir, "out-dir", "", "a directory for the files of several recordings")
 	cmd.Flags().StringVar(&f.pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
-	_ = cmd.MarkFlagRequired("to")                                                                              // the flag is there
-	_ = cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)) // as above
-	cmd.MarkFlagsMutuallyExclusive("out", "out-dir")
+	_ = cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	return cmd
 }
 
@@ -92,6 +90,9 @@ func (f *conversionFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if c.write == nil {
 		return exit.UsageError(cmd.CommandPath(), "--to %q is not one of %s", f.to, strings.Join(names, ", "))
+	}
+	if f.outDir != "" && cmd.Flags().Changed("out") {
+		return exit.UsageError(cmd.CommandPath(), "--out is for one recording, --out-dir for several: give one of them")
 	}
 	list, err := f.refs.sources(args)
 	if err != nil {

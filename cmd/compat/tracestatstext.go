@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 
@@ -156,7 +157,11 @@ func lookups(l *stats.Lookups) string {
 	case l.Share == nil:
 		return count(l.Count)
 	}
-	return fmt.Sprintf("%d, of which %d in vain (%.1f%%), in %d directories", l.Count, *l.InVain, 100**l.Share, l.Searched)
+	share := fmt.Sprintf("%.1f%%", 100**l.Share)
+	if float64(*l.InVain) != math.Round(*l.Share*float64(l.Count)) {
+		share += " where it is recorded"
+	}
+	return fmt.Sprintf("%d, of which %d in vain (%s), in %d directories", l.Count, *l.InVain, share, l.Searched)
 }
 
 // processName is as in trace show, for several their number.
@@ -167,5 +172,5 @@ func processName(p *stats.Process) string {
 	case p.Processes == 0:
 		return "kernel"
 	}
-	return fmt.Sprintf("%s (%d)", p.Comm, p.Processes)
+	return strings.TrimSpace(fmt.Sprintf("%s (%d)", p.Comm, p.Processes))
 }

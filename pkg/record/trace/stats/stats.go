@@ -91,7 +91,7 @@ type Slow struct {
 // Process is what one asked for, or all of a program.
 type Process struct {
 	TGID      int    `json:"tgid,omitempty"`    // 0: of several; or the kernel asked on its own
-	Comm      string `json:"comm,omitempty"`    // the last name of one of its threads
+	Comm      string `json:"comm,omitempty"`    // the last name of one of its threads; "" too where those of several differ
 	Program   string `json:"program,omitempty"` // the file that it executed last; "": not known, or it only forked
 	Processes int64  `json:"processes"`
 	Events    int64  `json:"events"`

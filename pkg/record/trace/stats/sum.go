@@ -48,6 +48,9 @@ func (t *tally) program(p *Process) {
 		t.programs[key] = p
 		return
 	}
+	if have.Comm != p.Comm {
+		have.Comm = ""
+	}
 	have.Processes += p.Processes
 	have.Events += p.Events
 	have.Failed += p.Failed
