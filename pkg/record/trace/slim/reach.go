@@ -123,6 +123,6 @@ func (t *Tree) mountPoint(name string, mode uint32) {
 	}
 	name = path.Join(parent.path, path.Base(name))
 	if t.nodes[name] == nil {
-		t.nodes[name] = &node{path: name, absent: true, info: rootfs.Info{Mode: syscall.S_IFDIR | mode, MTime: parent.info.MTime}}
+		t.nodes[name] = &node{path: name, absent: true, info: rootfs.Info{Mode: syscall.S_IFDIR | mode}}
 	}
 }

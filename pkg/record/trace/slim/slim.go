@@ -11,6 +11,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"slices"
 
 	"github.com/compspec/compat/pkg/internal/rootfs"
 )
@@ -47,6 +49,7 @@ type node struct {
 	info   rootfs.Info
 	target string // of a link
 	absent bool   // a directory that the root does not have
+	newest int64  // of a directory: the latest MTime of what is in it
 }
 
 // mounts are where a container mounts file systems of its own; nothing is
@@ -99,7 +102,24 @@ func (t *Tree) fill(ctx context.Context, w *Wanted, o Options) error {
 	if err := t.interpreters(ctx); err != nil {
 		return err
 	}
-	return t.aliases(ctx)
+	if err := t.aliases(ctx); err != nil {
+		return err
+	}
+	t.settle()
+	return nil
+}
+
+// settle gives each directory the time of the newest that is in it: its own is of
+// names that were left out, and of the tar perhaps that is being written there.
+func (t *Tree) settle() {
+	for _, n := range slices.Backward(t.sorted()) {
+		if n.info.IsDir() {
+			n.info.MTime = n.newest
+		}
+		if up := t.nodes[path.Dir(n.path)]; up != n {
+			up.newest = max(up.newest, n.info.MTime)
+		}
+	}
 }
 
 // Close frees the root: the tree cannot be written afterwards.
