@@ -47,11 +47,11 @@ func (t *Tree) WriteDir(ctx context.Context, name string) (left Unkept, err erro
 	if err := d.write(ctx); err != nil {
 		return Unkept{}, err
 	}
-	if err := os.Rename(temp, name); err != nil {
+	if err := syscall.Rename(temp, name); err != nil { // os.Rename takes no place, even of an empty directory
 		if errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) {
-			err = fmt.Errorf("%s is a mount point, which nothing can take the place of: name a directory in it", name)
+			return Unkept{}, fmt.Errorf("%s %w, and is a mount point: name a directory in it", name, ErrExists)
 		}
-		return Unkept{}, err
+		return Unkept{}, &fs.PathError{Op: "rename", Path: name, Err: err}
 	}
 	return d.left, nil
 }
