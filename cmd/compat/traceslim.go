@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -131,6 +132,8 @@ func slimError(err error) error {
 		return &exit.Error{Err: err, Status: exit.NotFound, Hint: "see the pattern of --also: it is matched against absolute paths in the root"}
 	case errors.Is(err, slim.ErrChanged):
 		return &exit.Error{Err: err, Status: exit.Unsupported, Hint: "do it again when nothing writes to the root"}
+	case errors.Is(err, fs.ErrPermission):
+		return exit.WithHint(err, "do it as a user who may, such as root")
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/compspec/compat/pkg/record/trace"
+	"github.com/compspec/compat/schemas"
 )
 
 // recording makes one of events that went well, in the order given.
@@ -222,8 +224,29 @@ func TestSelect(t *testing.T) {
 					t.Errorf("provided: %q", r.Provided)
 				}
 			}
+			fits(t, tree, w)
 			same(t, tree, c.name)
 		})
+	}
+}
+
+// fits holds the JSON of a report to its schema.
+func fits(t *testing.T, tree *Tree, w *Wanted) {
+	t.Helper()
+	full, err := tree.Measure(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*Size{nil, full} {
+		r := tree.Report(w)
+		r.Full = f
+		doc, err := json.Marshal(r)
+		if err == nil {
+			err = schemas.Validate("traceslim.v1.json", doc)
+		}
+		if err != nil {
+			t.Errorf("%v: %s", err, doc)
+		}
 	}
 }
 
