@@ -109,20 +109,10 @@ func ofKernel(dir string) bool {
 	return false
 }
 
-// mountPoint selects a directory, which need not be there.
+// mountPoint selects a directory of the root's top, which need not be there.
 func (t *Tree) mountPoint(name string, mode uint32) {
-	if _, err := t.reach(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	// What there is of the way was selected. Below a link that leads nowhere, or
-	// below a file, there can be no directory.
-	dir := path.Dir(path.Clean(name))
-	parent, err := t.reach(dir)
-	if err != nil || !parent.info.IsDir() {
-		return
-	}
-	name = path.Join(parent.path, path.Base(name))
-	if t.nodes[name] == nil {
+	_, err := t.reach(name)
+	if errors.Is(err, fs.ErrNotExist) && t.nodes[name] == nil { // and no link that leads nowhere
 		t.nodes[name] = &node{path: name, absent: true, info: rootfs.Info{Mode: syscall.S_IFDIR | mode}}
 	}
 }

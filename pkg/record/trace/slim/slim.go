@@ -92,7 +92,7 @@ func (t *Tree) fill(ctx context.Context, w *Wanted, o Options) error {
 		}
 	}
 	for _, name := range w.mounts() {
-		t.mountPoint(name, 0o755)
+		_, _ = t.reach(name) // a directory, most of them; a socket may be gone
 	}
 	for _, glob := range o.Also {
 		if err := t.also(ctx, glob); err != nil {
