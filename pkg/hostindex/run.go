@@ -123,46 +123,35 @@ type runCheck struct {
 	unknown []string
 }
 
+// file says what is wrong with a file where the run had it.
 func (c *runCheck) file(f *artifact.RunFile) {
 	info, err := c.fsys.Stat(f.Path)
-	did := "opened"
-	if f.Executed {
-		did = "executed"
-	}
-	by := ""
-	if len(f.Programs) > 0 && f.Programs[0] != f.Path {
-		by = " by " + f.Programs[0]
-		if n := len(f.Programs) - 1; n > 0 {
-			by += fmt.Sprintf(" and %d more programs", n)
-		}
-	}
-	was := fmt.Sprintf("%s, which the run had %s%s,", f.Path, did, by)
-	requester := ""
-	if len(f.Programs) > 0 {
-		requester = f.Programs[0]
-	}
-	finding := Finding{Severity: SeverityError, Object: f.Path, Requester: requester}
-	switch {
-	case err != nil && rootfs.IsOutside(err) != "":
+	if rootfs.IsOutside(err) != "" || err == nil && info.Mode == 0 { // an index has its name at most
 		c.unknown = append(c.unknown, f.Path)
 		return
+	}
+	finding := Finding{Severity: SeverityError, Object: f.Path}
+	if len(f.Programs) > 0 {
+		finding.Requester = f.Programs[0]
+	}
+	say := func(kind, format string, args ...any) {
+		finding.Kind, finding.Explanation = kind, usedWords(f)+fmt.Sprintf(format, args...)
+	}
+	switch {
 	case err != nil:
-		finding.Kind, finding.Explanation = "file-missing", fmt.Sprintf("%s cannot be found: %v%s", was, rootfs.Errno(err), c.broken(f.Path))
+		say("file-missing", " cannot be found: %v%s", rootfs.Errno(err), c.broken(f.Path))
 		finding.Remedy = c.nearest(f.Path)
 		if f.Path == loaderCache {
 			finding.Severity, finding.Remedy = SeverityWarning, "ldconfig makes it: the loader searches its directories without it"
 		}
-	case info.Mode == 0: // an index that knows no more than the name
-		c.unknown = append(c.unknown, f.Path)
-		return
 	case !info.IsRegular():
-		finding.Kind, finding.Explanation = "file-kind", was+" is no regular file here"
+		say("file-kind", " is no regular file here")
 		finding.Remedy = "put the file there that the run used"
 	case f.Executed && !info.Executable():
-		finding.Kind, finding.Explanation = "not-executable", was+" is not executable here"
+		say("not-executable", " is not executable here")
 		finding.Remedy = "chmod +x " + f.Path
 	case f.Size > 0 && info.Size != f.Size && f.Path != loaderCache:
-		finding.Kind, finding.Explanation = "file-size", fmt.Sprintf("%s has %d bytes here, and had %d in the run", was, info.Size, f.Size)
+		say("file-size", " has %d bytes here, and had %d in the run", info.Size, f.Size)
 		finding.Remedy = "none is needed if this build serves the program as well; else install the one that was recorded"
 		if !c.opts.SameSize {
 			finding.Severity = SeverityWarning
@@ -171,6 +160,21 @@ func (c *runCheck) file(f *artifact.RunFile) {
 		return
 	}
 	c.add(finding)
+}
+
+// usedWords say how the run used a file, and which programs did.
+func usedWords(f *artifact.RunFile) string {
+	did, by := "opened", ""
+	if f.Executed {
+		did = "executed"
+	}
+	if len(f.Programs) > 0 && f.Programs[0] != f.Path {
+		by = " by " + f.Programs[0]
+		if n := len(f.Programs) - 1; n > 0 {
+			by += fmt.Sprintf(" and %d more programs", n)
+		}
+	}
+	return fmt.Sprintf("%s, which the run had %s%s,", f.Path, did, by)
 }
 
 // add tells a finding, unless too many of its kind were told.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Report is what a minimal root came to. Its JSON is described by
@@ -48,7 +49,7 @@ type Unkept struct {
 func (t *Tree) Report(w *Wanted) *Report {
 	r := &Report{SchemaVersion: 1, Recordings: w.recordings, Root: t.name, Made: t.made, Partial: w.watched,
 		Missing: append([]Missing{}, t.missing...), Provided: append([]string{}, slices.Sorted(maps.Keys(t.provided))...)}
-	slices.SortFunc(r.Missing, func(a, b Missing) int { return compare(a.Path, b.Path) })
+	slices.SortFunc(r.Missing, func(a, b Missing) int { return strings.Compare(a.Path, b.Path) })
 	var files counter
 	for _, n := range t.nodes {
 		switch {

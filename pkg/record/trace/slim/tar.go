@@ -2,7 +2,6 @@ package slim
 
 import (
 	"archive/tar"
-	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -126,28 +125,7 @@ func records(list []attribute) map[string]string {
 	return out
 }
 
-// sorted are the nodes, each directory before what is in it.
+// sorted are the nodes by path, each directory before what is in it.
 func (t *Tree) sorted() []*node {
-	return slices.SortedFunc(maps.Values(t.nodes), func(a, b *node) int { return compare(a.path, b.path) })
-}
-
-// compare sorts paths by their elements, so that what is below a directory
-// stands together.
-func compare(a, b string) int {
-	for i := range min(len(a), len(b)) {
-		if x, y := a[i], b[i]; x != y {
-			if x == '/' || y == '/' {
-				return cmp.Compare(b2i(y == '/'), b2i(x == '/'))
-			}
-			return cmp.Compare(x, y)
-		}
-	}
-	return cmp.Compare(len(a), len(b))
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+	return slices.SortedFunc(maps.Values(t.nodes), func(a, b *node) int { return strings.Compare(a.path, b.path) })
 }
