@@ -18,7 +18,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ORAS := oras.land/oras/cmd/oras@v1.3.6
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-race test-behaviour test-roots compare test-record-soak test-containers test-nodes lint fuzz fuzz-graphs bench bench-record bench-spindle oras clean
+.PHONY: build demo test test-race test-behaviour test-roots compare test-record-soak test-containers test-nodes test-slim lint fuzz fuzz-graphs bench bench-record bench-spindle oras clean
 
 build: # the static binary bin/compat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN)/compat ./cmd/compat
@@ -59,6 +59,9 @@ test-containers: build # recordings in containers of podman, with runc and with 
 test-nodes: build # nodes in network namespaces that launch one program from a registry at once; needs root
 	$(GO) build -o $(BIN)/olareg github.com/olareg/olareg/cmd/olareg
 	COMPAT=$(BIN)/compat OLAREG=$(BIN)/olareg sh scripts/test-nodes.sh
+
+test-slim: build # minimal roots of recorded runs of python3 and, where it is installed, LAMMPS run them again; needs root
+	COMPAT=$(BIN)/compat sh scripts/test-slim.sh
 
 compare: build # beside debug/elf, ldd, libtree and lddtree: who is right, who is fast
 	$(GO) test -tags compare -count 1 -timeout 0 -v ./pkg/internal/compare -compat $(BIN)/compat $(COMPAREFLAGS)

@@ -9,8 +9,8 @@ import (
 )
 
 // Run implements local.Recordings.
-func (f *fetcher) Run(ctx context.Context, arg string) (*artifact.Run, error) {
-	u, from, err := f.usage(ctx, arg, "missing")
+func (f *fetcher) Run(ctx context.Context, arg, pull string) (*artifact.Run, error) {
+	u, from, err := f.usage(ctx, arg, pull)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func newLocalOrRemote(docs documents, verb func(*fetcher) *local.Verb) *cobra.Co
 // newCheck is local.Check by the version that stands in its SARIF.
 func newCheck(f *fetcher) *local.Verb {
 	version, _ := buildVersion()
-	return local.Check(f, f, version)
+	return local.Check(f, f, f, version)
 }
 
 func newGen(f *fetcher) *local.Verb { return local.Gen(f) }

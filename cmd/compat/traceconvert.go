@@ -110,7 +110,7 @@ func (f *conversionFlags) run(cmd *cobra.Command, args []string) error {
 			if f.out == "-" {
 				return write(cmd.OutOrStdout(), f.out)
 			}
-			return artifact.WriteFileBy(f.out, 0o666, false, func(w io.Writer) error { return write(w, f.out) })
+			return artifact.WriteFileFrom(f.out, 0o666, false, func(w io.Writer) error { return write(w, f.out) })
 		})
 		if err != nil {
 			return err
@@ -136,7 +136,7 @@ func (f *conversionFlags) fresh(stdout io.Writer, stem, ext string, write func(w
 		}
 		name = filepath.Join(f.outDir, fmt.Sprintf("%s-%d%s", stem, n, ext))
 	}
-	if err := artifact.WriteFileBy(name, 0o666, false, func(w io.Writer) error { return write(w, name) }); err != nil {
+	if err := artifact.WriteFileFrom(name, 0o666, false, func(w io.Writer) error { return write(w, name) }); err != nil {
 		return errors.Join(err, os.Remove(name))
 	}
 	_, err := fmt.Fprintln(stdout, exit.Printable(name))

@@ -39,22 +39,27 @@ func volatile() []string {
 
 func homes() []string { return []string{"/home", "/root"} }
 
+// Varies reports whether a path lies in a tree whose files are of a run, of a
+// boot or of the kernel: /tmp, /var/tmp, /proc, /sys, /dev, /run, /var/run.
+func Varies(name string) bool { return below(name, volatile()...) }
+
+func below(name string, trees ...string) bool {
+	return slices.ContainsFunc(trees, func(t string) bool { return strings.HasPrefix(name, t+"/") })
+}
+
 // OfRun reports whether a file may be there for one run and not for the next,
 // so that a spec does not state it: what the run changed, what lies below /tmp,
 // /var/tmp, /proc, /sys, /dev, /run or /var/run, and unless it is a library also
 // what lies in home directories (/home, /root) or below dir, the run's working
 // directory. The cache of the loader is of each machine, and counts too.
 func OfRun(f *RunFile, library bool, dir string) bool {
-	below := func(trees ...string) bool {
-		return slices.ContainsFunc(trees, func(t string) bool { return strings.HasPrefix(f.Path, t+"/") })
-	}
 	switch {
-	case f.Changed || below(volatile()...) || f.Path == "/etc/ld.so.cache":
+	case f.Changed || Varies(f.Path) || f.Path == "/etc/ld.so.cache":
 		return true
 	case library:
 		return false
 	}
-	return below(homes()...) || strings.Trim(dir, "/") != "" && below(strings.TrimSuffix(dir, "/"))
+	return below(f.Path, homes()...) || strings.Trim(dir, "/") != "" && below(f.Path, strings.TrimSuffix(dir, "/"))
 }
 
 // opened turns the recordings into what the spec says of them.

@@ -18,15 +18,16 @@ import (
 // has returned. A symbolic link stays, and its target is replaced; what is no
 // regular file, such as /dev/null or a pipe, is written to.
 func WriteFile(name string, data []byte, perm os.FileMode, durable bool) error {
-	return WriteFileBy(name, perm, durable, func(w io.Writer) error {
+	return WriteFileFrom(name, perm, durable, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})
 }
 
-// WriteFileBy is WriteFile for what is not held in memory: write writes it, and
-// nothing is left of the file where it returns an error.
-func WriteFileBy(name string, perm os.FileMode, durable bool, write func(io.Writer) error) (err error) {
+// WriteFileFrom is WriteFile of what write writes, for what is too large to be
+// held in memory. An error of write is returned as it is, and nothing is left of
+// the file.
+func WriteFileFrom(name string, perm os.FileMode, durable bool, write func(io.Writer) error) (err error) {
 	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
 		host, err := rootfs.NewHost("")
 		if err != nil {

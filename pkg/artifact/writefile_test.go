@@ -57,7 +57,7 @@ func TestWriteFileReplacesRegularFilesOnly(t *testing.T) {
 }
 
 // Where the writing fails midway, the file is as it was, and there is no other.
-func TestWriteFileByFails(t *testing.T) {
+func TestWriteFileFromFails(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "x")
 	fault := errors.New("no more")
@@ -71,7 +71,7 @@ func TestWriteFileByFails(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := WriteFileBy(name, 0o666, false, fail); !errors.Is(err, fault) {
+		if err := WriteFileFrom(name, 0o666, false, fail); !errors.Is(err, fault) {
 			t.Error(err)
 		}
 		if got, _ := os.ReadFile(name); string(got) != before {

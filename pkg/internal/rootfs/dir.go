@@ -87,6 +87,16 @@ func (d *Dir) Open(name string) (File, error) {
 	return newHostFile(fd, name)
 }
 
+// OpenFile is Open for those who copy files: the descriptor has what Info lacks,
+// extended attributes and holes.
+func (d *Dir) OpenFile(name string) (*os.File, error) {
+	fd, err := d.open(Abs(d, name), syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
 func (d *Dir) stat(op, name string, flags int) (Info, error) {
 	fd, err := d.open(Abs(d, name), oPath|flags)
 	if err != nil {

@@ -43,7 +43,7 @@ func verbNamed(name string, stderr io.Writer) *local.Verb {
 	case "gen":
 		return local.Gen(nil)
 	case "check":
-		return local.Check(local.Kept{}, nil, "")
+		return local.Check(local.Kept{}, nil, nil, "")
 	case "validate":
 		return local.Validate(local.Kept{})
 	case "spindle":

@@ -12,10 +12,11 @@ import (
 
 // Check is `compat check`. version is that of compat, "" where it is not known
 // (see ErrNeedsVersion); fleet may be nil, where no index can be opened.
-func Check(refs Fetcher, fleet Fleet, version string) *Verb {
-	c := check{refs: refs, target: target{fleet: fleet}, version: version}
+// Without recordings --trace is ErrNeedsRecordings.
+func Check(refs Fetcher, fleet Fleet, recordings Recordings, version string) *Verb {
+	c := check{refs: refs, recordings: recordings, target: target{fleet: fleet}, version: version}
 	return &Verb{
-		Use:   "check [FILE|PROGRAM...|--ref REF]",
+		Use:   "check [FILE|PROGRAM...|--ref REF|--trace REC]",
 		Short: "Answer whether a program will start on a machine, and if not, why",
 		Long: `Answer whether a program will start on a machine, and if not, why exactly and
 what would mend it. The dynamic loader is simulated; nothing is run.
@@ -37,6 +38,11 @@ as such.
 --inject binds libraries of this machine into the one that is checked, as GPU and
 MPI hooks do: DIR=LIB,... with names from the ld.so.cache, or paths.
 
+--trace takes a recording instead: is every file that the run read or executed on
+the machine, and executable where it was executed? What the run made itself does
+not count, nor what lies in /tmp, /var/tmp, /proc, /sys, /dev and /run. Another
+size than in the run is a warning, with --strict a no.
+
 --tree prints the libraries, each with the rule that finds it; --explain every
 place that was looked at for each; --format sarif is for viewers of findings.
 
@@ -48,7 +54,9 @@ Exit status: 0 compatible; 1 incompatible, or unknown without --allow-unknown;
   compat check --ref registry.example/app:compat
   compat check ./app --env LD_LIBRARY_PATH=/opt/lib
   compat check --root /mnt/image /usr/bin/app
+  compat check --trace run.jsonl.zst --root /mnt/image
   compat check --ref app:compat --host registry.example/hosts:cpu-node
+  compat check --trace run.jsonl.zst --root /mnt/image
   compat check --ref app:compat --hosts registry.example/hosts
   compat check --root /mnt/image app --inject /usr/lib=libcuda.so.1 --dlopen libcuda.so.1`,
 		MaxArgs: -1,
@@ -59,9 +67,12 @@ Exit status: 0 compatible; 1 incompatible, or unknown without --allow-unknown;
 
 type check struct {
 	refs              Fetcher
+	recordings        Recordings
 	version           string
 	ref, pull, format string
 	target
+	traces       []string
+	strict       bool
 	tree         bool
 	allowUnknown bool
 }
@@ -70,6 +81,8 @@ func (c *check) flags(f Flags) {
 	f.StringVar(&c.ref, "ref", "", "check the compat artifact `REF`, or the one attached to the image REF")
 	f.StringVar(&c.pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
 	f.StringVar(&c.format, "format", "text", "text, json or sarif; with --hosts text, json or html")
+	f.StringArrayVar(&c.traces, "trace", nil, "look for each file that the recorded run `REC` used, a file or a reference; repeatable")
+	f.BoolVar(&c.strict, "strict", false, "with --trace: another size than in the run is a no")
 	f.BoolVar(&c.tree, "tree", false, "print who needs whom, and which rule finds it")
 	f.BoolVar(&c.opts.Explain, "explain", false, "print every place that was looked at, in order")
 	c.target.flags(f)
@@ -86,6 +99,9 @@ func (c *check) run(ctx context.Context, args []string, stdout io.Writer) error 
 	}
 	if c.ref != "" && len(args) > 0 {
 		return exit.UsageError(command, "give a file, a program or --ref, one of them")
+	}
+	if err := c.checkTrace(command, args); err != nil {
+		return err
 	}
 	if len(c.hosts) > 0 {
 		if c.tree || c.opts.Explain {
@@ -131,6 +147,8 @@ func verdictStatus(v hostindex.Verdict, allowUnknown bool) error {
 
 func (c *check) report(ctx context.Context, args []string, host *hostindex.Index) (*hostindex.Report, error) {
 	switch {
+	case len(c.traces) > 0:
+		return c.runs(ctx, host)
 	case c.ref != "":
 		doc, err := c.refs.Fetch(ctx, c.ref, c.pull)
 		if err != nil {

@@ -12,7 +12,8 @@ import (
 
 // Recordings reads recorded runs.
 type Recordings interface {
-	Run(ctx context.Context, arg string) (*artifact.Run, error)
+	// Run reads the recording in a file or at a reference; pull is as for Fetcher.
+	Run(ctx context.Context, arg, pull string) (*artifact.Run, error)
 }
 
 // Gen is `compat gen`. Without recordings --trace is ErrNeedsRecordings.
@@ -94,7 +95,7 @@ func (g *gen) run(ctx context.Context, targets []string, stdout io.Writer) error
 		if g.recordings == nil {
 			return ErrNeedsRecordings
 		}
-		run, err := g.recordings.Run(ctx, t)
+		run, err := g.recordings.Run(ctx, t, "missing")
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,8 @@ func (c *check) renderer() (func(*hostindex.Report) ([]byte, error), error) {
 		return func(r *hostindex.Report) ([]byte, error) { return reportSARIF(r, c.version) }, nil
 	case c.format == "json":
 		return (*hostindex.Report).JSON, nil
+	case len(c.traces) > 0:
+		return runText, nil
 	case c.tree:
 		return reportTree, nil
 	case c.opts.Explain:
