@@ -60,12 +60,21 @@ type process struct {
 // ReadUsage reads all events that are left. It returns the error of Reader.Next,
 // but io.EOF.
 func ReadUsage(r *Reader) (*Usage, error) {
+	return ReadUsageWith(r, func(*Event) error { return nil })
+}
+
+// ReadUsageWith is ReadUsage for one that wants more of the events than a Usage
+// holds: each of them is given to each, in order, whose error ends it.
+func ReadUsageWith(r *Reader, each func(*Event) error) (*Usage, error) {
 	u := use{files: map[string]*file{}, missing: map[string]bool{}, seen: map[string]bool{}, listed: map[string]bool{}, made: map[string]bool{}, running: map[int]*process{}, named: map[string]string{}}
 	var e Event
 	for {
 		if err := r.Next(&e); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
+			return nil, err
+		}
+		if err := each(&e); err != nil {
 			return nil, err
 		}
 		switch e.Errno {
