@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,7 @@ type Warmed struct {
 // Failure is a file that could not be read.
 type Failure struct {
 	Path  string `json:"path"`
-	Error string `json:"error"`
+	Error string `json:"error"` // what the kernel said
 }
 
 // defaultJobs keeps a disk's queue filled, and a network file system busy.
@@ -95,7 +96,11 @@ func (w *Warmed) count(path string, r result) {
 	case errors.Is(r.err, syscall.ENOENT) || errors.Is(r.err, syscall.ENOTDIR):
 		w.Missing = append(w.Missing, path)
 	case r.err != nil:
-		w.Failed = append(w.Failed, Failure{path, r.err.Error()})
+		err := r.err
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			err = p.Err
+		}
+		w.Failed = append(w.Failed, Failure{path, err.Error()})
 	default:
 		w.Files++
 		w.Bytes += r.bytes
