@@ -8,7 +8,7 @@ import "math"
 // the logarithm of their number.
 type lanes struct {
 	n    int     // lanes in use so far
-	size int     // leaves: a power of two, at least n
+	size int     // leaves: a power of two, more than n when one is taken
 	free []int64 // heap order, the root at 1: the least time below, nanoseconds
 }
 
@@ -20,7 +20,7 @@ const (
 // take occupies a lane for an interval that begins at time t. fresh says that
 // it was not used before.
 func (l *lanes) take(t int64) (lane int, fresh bool) {
-	if l.n == l.size && (l.size == 0 || l.free[1] > t) {
+	if l.n == l.size { // perhaps none is free
 		l.grow()
 	}
 	i := 1

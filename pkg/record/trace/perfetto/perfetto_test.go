@@ -131,6 +131,7 @@ func TestLanesDoNotOverlap(t *testing.T) {
 		{"an answer that was late", []trace.Event{open(1, 1), release(9, 1), open(8, 2), release(10, 2)}, "1-9|8-10"},
 		{"released before it was opened", []trace.Event{open(5, 1), release(2, 1)}, "5-5 back 3"},
 		{"opened again without a release", []trace.Event{open(1, 1), open(3, 1), release(4, 1)}, "1-3 unreleased 3-4"},
+		{"an open that failed", []trace.Event{{Op: trace.OpOpen, Path: "/x", Errno: "EACCES", Handle: 1, TGID: 1}}, ""},
 		{"released only", []trace.Event{release(1, 1)}, ""},
 		{"the clock of all went back", []trace.Event{open(-50, 1), release(-40, 1), open(-100, 2), release(-90, 2)}, "-50--40|-100--90"},
 		{"never released", []trace.Event{open(1, 1), open(2, 2)}, "1-20 unreleased|2-20 unreleased"},
@@ -185,7 +186,7 @@ func random(rng *rand.Rand, n int) (events []trace.Event) {
 
 // All that is in a recording is in its trace, once and at its time.
 func TestNothingIsLost(t *testing.T) {
-	events := random(rand.New(rand.NewPCG(1, 2)), 20_000)
+	events := random(rand.New(rand.NewPCG(1, 2)), 5000)
 	r := convert(t, recording(t, header(), -1, events...))
 	if len(r.instants) != len(events) {
 		t.Fatalf("%d instants of %d events", len(r.instants), len(events))
@@ -211,7 +212,7 @@ func TestNothingIsLost(t *testing.T) {
 // What is interned is forgotten in the course of a long recording.
 func TestInternedTextsAreBounded(t *testing.T) {
 	var events []trace.Event
-	for i := range 3 * maxInterned {
+	for i := range 2 * maxInterned {
 		events = append(events, trace.Event{Time: int64(i), Op: trace.OpLookup, Path: fmt.Sprint("/", i), Errno: "ENOENT", PID: 1, TGID: 1})
 	}
 	r := convert(t, recording(t, header(), -1, events...))

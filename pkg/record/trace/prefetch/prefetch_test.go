@@ -160,6 +160,10 @@ func TestRangesOfFiles(t *testing.T) {
 	if want := map[string][]Range{"/a": a, "/b": nil, "/c": nil}; !reflect.DeepEqual(ranges(l), want) {
 		t.Errorf("union: %v, want %v", ranges(l), want)
 	}
+	l = list(t, Options{}, reader(t, trace.ModePaths, false, open("/b")), reader(t, trace.ModeReads, false, events...))
+	if want := map[string][]Range{"/a": a, "/b": nil, "/c": nil}; !reflect.DeepEqual(ranges(l), want) {
+		t.Errorf("union the other way round: %v, want %v", ranges(l), want)
+	}
 }
 
 func TestNamesThatAreNoUTF8(t *testing.T) {
@@ -223,6 +227,13 @@ func TestRangesAreBounded(t *testing.T) {
 	got := s.list()
 	if len(got) > maxRanges || len(got) < 2 || got[0].Offset != 0 || len(s.parts) != len(got) {
 		t.Errorf("%d ranges from %v", len(got), got[0])
+	}
+	s = rangeSet{} // gaps of 1, 2, 3, ...: the least is closed, and no other
+	for i := range int64(maxRanges + 1) {
+		s.add(i*(i+1)/2+i, 1)
+	}
+	if got := s.list(); len(got) != maxRanges || got[0] != (Range{0, 3}) || got[1] != (Range{5, 1}) {
+		t.Errorf("%d ranges: %v", len(got), got[:2])
 	}
 	for _, bad := range [][2]int64{{-1, 5}, {5, 0}, {5, -1}, {1 << 62, 1 << 62}} {
 		before := len(s.parts)

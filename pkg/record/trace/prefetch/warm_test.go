@@ -109,6 +109,24 @@ func TestWarmMakesResident(t *testing.T) {
 	}
 }
 
+// watchOpens tells whether a file was opened since (inotify(7)). To look at it
+// with O_PATH is not to open it.
+func watchOpens(t *testing.T, name string) func() bool {
+	t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if _, err := unix.InotifyAddWatch(fd, name, unix.IN_OPEN); err != nil {
+		t.Fatal(err)
+	}
+	return func() bool {
+		n, err := unix.Read(fd, make([]byte, 4096))
+		return err == nil && n > 0
+	}
+}
+
 // Links stay inside the root, and what is no regular file is not opened: a FIFO
 // without a writer would be waited for, and to open a device may do something.
 func TestWarmStaysInside(t *testing.T) {
@@ -132,7 +150,11 @@ func TestWarmStaysInside(t *testing.T) {
 	for _, name := range []string{"/abs", "/up", "/in", "/file", "/fifo", "/", "/none", "/file/x", "/loop"} {
 		l.Files = append(l.Files, File{Path: name})
 	}
+	opened := watchOpens(t, root+"/fifo")
 	w := warm(t, l, WarmOptions{Root: root, Jobs: 64})
+	if opened() {
+		t.Error("the FIFO was opened")
+	}
 	if w.Files != 2 || w.Bytes != 10 || !slices.Equal(w.Missing, []string{"/abs", "/up", "/none", "/file/x"}) || !slices.Equal(w.Special, []string{"/fifo", "/"}) {
 		t.Errorf("%+v", w)
 	}
