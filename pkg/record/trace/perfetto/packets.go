@@ -80,15 +80,15 @@ func (p *packets) track(uuid, parent uint64, name string) error {
 	return p.write()
 }
 
-// process introduces the track of a process.
-func (p *packets) process(uuid uint64, pid int, name string) error {
+// process introduces the track of a process, or names it.
+func (p *packets) process(t *track, name string) error {
 	p.part = p.part[:0]
-	p.part.int(processPID, int64(pid))
+	p.part.int(processPID, int64(t.pid))
 	if name != "" {
 		p.part.text(processName, valid(name))
 	}
 	p.event = p.event[:0]
-	p.event.uint(descriptorUUID, uuid)
+	p.event.uint(descriptorUUID, t.uuid)
 	p.event.sub(descriptorProcess, p.part)
 	p.packet.sub(packetTrackDescriptor, p.event)
 	return p.write()
@@ -138,9 +138,7 @@ func (p *packets) request(t *track, at int64, e *trace.Event) error {
 	if e.PID != e.TGID {
 		p.number("tid", int64(e.PID))
 	}
-	if e.Comm != t.comm {
-		p.word("comm", e.Comm)
-	}
+	p.word("comm", e.Comm)
 	return p.finish()
 }
 

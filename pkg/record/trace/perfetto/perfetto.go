@@ -2,8 +2,8 @@
 // ui.perfetto.dev and its trace_processor open (https://perfetto.dev, the
 // track events of docs/reference/synthetic-track-event).
 //
-// Each process is a track, named as the thread of its first request was. A
-// request is an instant on it, with what the recording says in annotations. What
+// Each process is a track, named as its main thread was at its last request: a
+// process is another program's before it executes its own. A request is an instant on it, with what the recording says in annotations. What
 // was open from an open to its release is an interval on one of the process's
 // lanes, tracks below its own that all have the same name; the intervals of a
 // lane do not overlap. Requests of the kernel's own are on a track "kernel".
@@ -47,7 +47,9 @@ type converter struct {
 // track is a process.
 type track struct {
 	uuid  uint64
-	comm  string
+	pid   int
+	comm  string // of its main thread, or of any while that asked nothing
+	main  bool   // it did
 	lanes lanes
 	uuids []uint64 // of its lanes
 }
@@ -123,6 +125,7 @@ func (c *converter) event(e *trace.Event) error {
 	if err != nil {
 		return err
 	}
+	t.name(e)
 	if err := c.out.request(t, at, e); err != nil || e.Handle == 0 {
 		return err
 	}
@@ -155,12 +158,18 @@ func (c *converter) track(e *trace.Event) (*track, error) {
 		return nil, fmt.Errorf("%w: %d is no process", trace.ErrInvalid, e.TGID)
 	}
 	c.uuid++
-	t = &track{uuid: c.uuid, comm: e.Comm}
+	t = &track{uuid: c.uuid, pid: e.TGID}
 	c.tracks[e.TGID] = t
 	if e.TGID == 0 {
 		return t, c.out.track(t.uuid, 0, c.nobody)
 	}
-	return t, c.out.process(t.uuid, e.TGID, e.Comm)
+	return t, c.out.process(t, "") // its name is said in the end
+}
+
+func (t *track) name(e *trace.Event) {
+	if main := e.PID == e.TGID; e.Comm != "" && (main || !t.main) {
+		t.comm, t.main = e.Comm, main
+	}
 }
 
 // begin puts what was opened on a lane.
@@ -189,13 +198,22 @@ func (c *converter) close(number uint64, h handle, at int64, why string) error {
 	return c.out.end(h.track.uuids[h.lane], end, why, h.begin-at)
 }
 
-// end ends what was never released with the recording.
+// end ends what was never released with the recording, and names processes. A
+// reader takes the first name that it is given for a process.
 func (c *converter) end() error {
 	numbers := slices.SortedFunc(maps.Keys(c.open), func(a, b uint64) int {
 		return cmp.Or(cmp.Compare(c.open[a].begin, c.open[b].begin), cmp.Compare(a, b))
 	})
 	for _, number := range numbers {
 		if err := c.close(number, c.open[number], c.latest, unreleased); err != nil {
+			return err
+		}
+	}
+	for _, t := range slices.SortedFunc(maps.Values(c.tracks), func(a, b *track) int { return cmp.Compare(a.uuid, b.uuid) }) {
+		if t.pid == 0 || t.comm == "" {
+			continue
+		}
+		if err := c.out.process(t, t.comm); err != nil {
 			return err
 		}
 	}

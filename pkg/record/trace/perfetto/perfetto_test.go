@@ -69,11 +69,11 @@ func convertTo(w io.Writer, data []byte) error {
 
 func TestConvert(t *testing.T) {
 	r := convert(t, recording(t, header(), 9000,
-		trace.Event{Time: 1000, Op: trace.OpLookup, Path: "/lib/libz.so.1", Errno: "ENOENT", PID: 12, TGID: 12, Comm: "sh", Duration: 25},
+		trace.Event{Time: 1000, Op: trace.OpLookup, Path: "/lib/libz.so.1", Errno: "ENOENT", PID: 12, TGID: 12, Comm: "stage", Duration: 25},
 		trace.Event{Time: 2000, Op: trace.OpOpen, Path: "/usr/lib/libz.so.1", Handle: 7, PID: 13, TGID: 12, Comm: "worker", Exec: true, Size: 121280},
 		trace.Event{Time: 2500, Op: trace.OpRead, Path: "/usr/lib/libz.so.1", Handle: 7, PID: 12, TGID: 12, Comm: "sh", Size: 10, Offset: 4096},
 		trace.Event{Time: 2600, Op: trace.OpCreate, Path: "/out\xff", Handle: 8, PID: 20, TGID: 20, Comm: "lmp"},
-		trace.Event{Time: 2700, Op: trace.OpRename, Path: "/out\xff", Path2: "/new", PID: 20, TGID: 20, Comm: "lmp"},
+		trace.Event{Time: 2700, Op: trace.OpRename, Path: "/out\xff", Path2: "/new", PID: 21, TGID: 20, Comm: "worker"},
 		trace.Event{Time: 3000, Op: trace.OpRelease, Path: "/usr/lib/libz.so.1", Handle: 7},
 	))
 	if want := map[uint64]uint64{6: startNS, 1: startNS}; !maps.Equal(r.clocks, want) {
@@ -89,11 +89,11 @@ func TestConvert(t *testing.T) {
 	}
 	lib := "/usr/lib/libz.so.1"
 	want := []readEvent{
-		{1, startNS + 1000, "lookup libz.so.1", "lookup", map[string]any{"path": "/lib/libz.so.1", "errno": "ENOENT", "duration": int64(25)}},
+		{1, startNS + 1000, "lookup libz.so.1", "lookup", map[string]any{"path": "/lib/libz.so.1", "errno": "ENOENT", "duration": int64(25), "comm": "stage"}},
 		{1, startNS + 2000, "open libz.so.1", "open", map[string]any{"path": lib, "size": int64(121280), "exec": true, "tid": int64(13), "comm": "worker"}},
-		{1, startNS + 2500, "read libz.so.1", "read", map[string]any{"path": lib, "size": int64(10), "offset": int64(4096)}},
-		{3, startNS + 2600, "create out\ufffd", "create", map[string]any{"path": "/out\ufffd", "pathBytes": "L291dP8="}},
-		{3, startNS + 2700, "rename out\ufffd", "rename", map[string]any{"path": "/out\ufffd", "pathBytes": "L291dP8=", "path2": "/new"}},
+		{1, startNS + 2500, "read libz.so.1", "read", map[string]any{"path": lib, "size": int64(10), "offset": int64(4096), "comm": "sh"}},
+		{3, startNS + 2600, "create out\ufffd", "create", map[string]any{"path": "/out\ufffd", "pathBytes": "L291dP8=", "comm": "lmp"}},
+		{3, startNS + 2700, "rename out\ufffd", "rename", map[string]any{"path": "/out\ufffd", "pathBytes": "L291dP8=", "path2": "/new", "comm": "worker", "tid": int64(21)}},
 		{5, startNS + 3000, "release libz.so.1", "release", map[string]any{"path": lib}},
 	}
 	for i, got := range r.instants {

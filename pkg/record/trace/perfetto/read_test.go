@@ -91,6 +91,10 @@ func readTrace(t testing.TB, data []byte) *read {
 			if d.has("process") {
 				track.pid, track.name = uint64(d.sub("process").int("pid")), d.sub("process").text("process_name")
 			}
+			if old := r.tracks[d.uint("uuid")]; old != nil && old.pid == track.pid && old.pid != 0 && old.name == "" {
+				old.name = track.name // a reader keeps the first name
+				continue
+			}
 			if _, ok := r.tracks[track.parent]; track.parent != 0 && !ok || r.tracks[d.uint("uuid")] != nil || d.uint("uuid") == 0 {
 				t.Fatalf("track %d is there twice, or below none", d.uint("uuid"))
 			}
