@@ -37,11 +37,12 @@ Files that a run wrote to, made or removed are left out: no image holds them.
 A path is as the kernel resolved it, without symbolic links. In text it is
 escaped where it has control characters or is no UTF-8; --null writes it as it is.
 Other formats are lists for other tools, in the root of what was recorded:
-  estargz-prefetch   ctr-remote image optimize --prefetch-list
-  estargz-record-in  nerdctl (or ctr-remote) image convert --estargz-record-in
-  soci-prefetch      soci create --prefetch-files-json
-  nydus-prefetch     nydus-image optimize --prefetch-files, with ranges if known
-  include            tar --files-from, rsync --files-from; paths begin with ./
+  estargz-prefetch      ctr-remote image optimize --prefetch-list
+  estargz-record-in     nerdctl (or ctr-remote) image convert --estargz-record-in
+  soci-prefetch         soci create --prefetch-files-json
+  nydus-prefetch        nydus-image optimize --prefetch-files, with ranges if known
+  nydus-prefetch-lines  the same, before it took JSON (2025)
+  include               tar and rsync --files-from; paths begin with ./
 Names that such a list cannot say are left out with a warning, but from include,
 which fails then.` + exitStatuses,
 		Example: `  compat trace files run.jsonl.zst

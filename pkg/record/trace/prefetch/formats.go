@@ -3,8 +3,10 @@ package prefetch
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -26,8 +28,12 @@ const (
 	SOCIPrefetch Format = "soci-prefetch"
 	// nydus-image optimize --prefetch-files: JSON of version "v1", each file with an
 	// absolute path and, unless it is wanted whole, ranges of [offset, size].
-	// dragonflyoss/nydus c2b1db4, builder/src/optimize_prefetch.rs.
+	// dragonflyoss/nydus 0b31b20, builder/src/optimize_prefetch.rs.
 	NydusPrefetch Format = "nydus-prefetch"
+	// The same of nydus-image before that (its pull request 1661, January 2025): a
+	// path a line and, after a blank, ranges BEGIN-END, where END is the first byte
+	// that is not wanted, with commas between them.
+	NydusPrefetchLines Format = "nydus-prefetch-lines"
 	// tar -T and rsync --files-from, in the root: a path a line that begins with
 	// "./", since "-", "#" and ";" have meanings at its begin (tar(1), rsync(1)).
 	Include Format = "include"
@@ -35,7 +41,7 @@ const (
 
 // Formats lists them, in the order in which they are documented.
 func Formats() []Format {
-	return []Format{EStargzPrefetch, EStargzRecordIn, SOCIPrefetch, NydusPrefetch, Include}
+	return []Format{EStargzPrefetch, EStargzRecordIn, SOCIPrefetch, NydusPrefetch, NydusPrefetchLines, Include}
 }
 
 // maxLine is the longest line that bufio.Scanner reads by default, which
@@ -52,6 +58,8 @@ func (f Format) fits(name string, null bool) bool {
 		return utf8.ValidString(name)
 	case SOCIPrefetch:
 		return trimmed && utf8.ValidString(name)
+	case NydusPrefetchLines: // words are told apart by any blank
+		return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsSpace)
 	}
 	return null || !strings.ContainsAny(name, "\n\r")
 }
@@ -80,6 +88,8 @@ func (l *List) Write(w io.Writer, f Format, null bool) (unsaid []string, err err
 		err = soci(out, files)
 	case NydusPrefetch:
 		err = nydus(out, files)
+	case NydusPrefetchLines:
+		nydusLines(out, files)
 	default:
 		end := "\n"
 		if null {
@@ -129,8 +139,10 @@ func soci(w io.Writer, files []File) error {
 	return encoder(w).Encode(paths)
 }
 
-// nydus leaves out files of which nothing was read: no ranges at all would mean
-// all of them.
+// unread reports whether it is known that nothing was read. Nydus would take a
+// file without ranges as one that is wanted whole.
+func unread(f File) bool { return f.Ranges != nil && len(f.Ranges) == 0 }
+
 func nydus(w io.Writer, files []File) error {
 	type entry struct {
 		Path   string     `json:"path"`
@@ -141,7 +153,7 @@ func nydus(w io.Writer, files []File) error {
 		Files   []entry `json:"files"`
 	}{"v1", []entry{}}
 	for _, f := range files {
-		if f.Ranges != nil && len(f.Ranges) == 0 {
+		if unread(f) {
 			continue
 		}
 		e := entry{Path: f.Path}
@@ -151,4 +163,20 @@ func nydus(w io.Writer, files []File) error {
 		doc.Files = append(doc.Files, e)
 	}
 	return encoder(w).Encode(doc)
+}
+
+// nydusLines leaves its error to Flush.
+func nydusLines(out *bufio.Writer, files []File) {
+	for _, f := range files {
+		if unread(f) {
+			continue
+		}
+		_, _ = out.WriteString(f.Path)
+		separator := " "
+		for _, r := range f.Ranges {
+			_, _ = fmt.Fprintf(out, "%s%d-%d", separator, r.Offset, r.Offset+r.Size)
+			separator = ","
+		}
+		_, _ = out.WriteString("\n")
+	}
 }

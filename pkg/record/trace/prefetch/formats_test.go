@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -113,16 +114,54 @@ func TestNydusPrefetch(t *testing.T) {
 	}
 	same(t, NydusPrefetch, paths, want)
 
-	// with ranges; a file of which nothing was read is left out
+	got = doc{}
+	if err := json.Unmarshal(withRanges(t, NydusPrefetch), &got); err != nil || len(got.Files) != 1 || !reflect.DeepEqual(*got.Files[0].Ranges, [][]uint64{{0, 4096}, {1 << 40, 7}}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// withRanges is the list of a file of which parts were read. Another one, of which
+// nothing was, is left out.
+func withRanges(t *testing.T, f Format) []byte {
+	t.Helper()
 	l := list(t, Options{}, reader(t, trace.ModeReads, false, open("/empty"), trace.Event{Op: trace.OpOpen, Path: "/a", Handle: 1},
 		trace.Event{Op: trace.OpRead, Handle: 1, Size: 4096}, trace.Event{Op: trace.OpRead, Handle: 1, Offset: 1 << 40, Size: 7}))
 	var b bytes.Buffer
-	if _, err := l.Write(&b, NydusPrefetch, false); err != nil {
+	if _, err := l.Write(&b, f, false); err != nil {
 		t.Fatal(err)
 	}
-	got = doc{}
-	if err := json.Unmarshal(b.Bytes(), &got); err != nil || len(got.Files) != 1 || !reflect.DeepEqual(*got.Files[0].Ranges, [][]uint64{{0, 4096}, {1 << 40, 7}}) {
-		t.Errorf("%s, %v", b.Bytes(), err)
+	return b.Bytes()
+}
+
+func TestNydusPrefetchLines(t *testing.T) {
+	data, unsaid := written(t, NydusPrefetchLines, false)
+	want := without(t, NydusPrefetchLines, unsaid, "/two words", "/end ", "/new\nline", "/\xff")
+	parse := func(data []byte) (paths []string, ranges [][2]uint64) {
+		for line := range strings.Lines(string(data)) {
+			words := strings.Fields(line)
+			paths = append(paths, words[0])
+			if len(words) != 2 {
+				continue
+			}
+			for part := range strings.SplitSeq(words[1], ",") {
+				from, end, _ := strings.Cut(part, "-")
+				a, err := strconv.ParseUint(from, 10, 64)
+				b, err2 := strconv.ParseUint(end, 10, 64)
+				if err != nil || err2 != nil {
+					t.Fatalf("%q", line)
+				}
+				ranges = append(ranges, [2]uint64{a, b - a})
+			}
+		}
+		return paths, ranges
+	}
+	paths, ranges := parse(data)
+	if same(t, NydusPrefetchLines, paths, want); ranges != nil {
+		t.Errorf("not whole: %v", ranges)
+	}
+	paths, ranges = parse(withRanges(t, NydusPrefetchLines))
+	if !slices.Equal(paths, []string{"/a"}) || !slices.Equal(ranges, [][2]uint64{{0, 4096}, {1 << 40, 7}}) {
+		t.Errorf("%v %v", paths, ranges)
 	}
 }
 
