@@ -16,7 +16,7 @@ import (
 
 // filesFlags are those of trace files.
 type filesFlags struct {
-	listFlags
+	fileListFlags
 	output                  cli.Output
 	out                     string
 	firstOpen, byPath, null bool
@@ -69,7 +69,7 @@ which fails then.` + exitStatuses,
 }
 
 func (f *filesFlags) check(command string) error {
-	if err := errors.Join(f.output.Check(command), f.listFlags.check(command)); err != nil {
+	if err := errors.Join(f.output.Check(command), f.fileListFlags.check(command)); err != nil {
 		return err
 	}
 	format := f.output.Format
@@ -112,9 +112,9 @@ func (f *filesFlags) render(w io.Writer, list *prefetch.List, stderr io.Writer) 
 	switch f.output.Format {
 	case cli.FormatText, cli.FormatJSON, cli.FormatGoTemplate:
 		return f.output.Render(w, list, func(w io.Writer) error {
-			escaped, err := lines(w, list.Files, f.null)
+			escaped, err := writePaths(w, list.Files, f.null)
 			if len(escaped) > 0 {
-				fmt.Fprintf(stderr, "Warning: escaped, so that it is not the path: %s: for other programs use --null\n", some(escaped, false))
+				fmt.Fprintf(stderr, "Warning: escaped, so that it is not the path: %s: for other programs use --null\n", someNames(escaped, false))
 			}
 			return err
 		})
@@ -125,9 +125,9 @@ func (f *filesFlags) render(w io.Writer, list *prefetch.List, stderr io.Writer) 
 		return err
 	}
 	if format == prefetch.Include {
-		return &exit.Error{Err: fmt.Errorf("%d names have an end of line in them: %s", len(unsaid), some(unsaid, false)),
+		return &exit.Error{Err: fmt.Errorf("%d names have an end of line in them: %s", len(unsaid), someNames(unsaid, false)),
 			Status: exit.Invalid, Hint: "write the list with --null, and read it with tar --null or rsync -0; or leave them out with --ignore"}
 	}
-	fmt.Fprintf(stderr, "Warning: left out: %d files whose names a list for %s cannot say: %s\n", len(unsaid), format, some(unsaid, false))
+	fmt.Fprintf(stderr, "Warning: left out: %d files whose names a list for %s cannot say: %s\n", len(unsaid), format, someNames(unsaid, false))
 	return nil
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/compspec/compat/pkg/record/trace/prefetch"
 )
 
-// listFlags say which files of recordings are meant.
-type listFlags struct {
+// fileListFlags say which files of recordings are meant.
+type fileListFlags struct {
 	paths, ignore []string
 	strip, pull   string
 	written       bool
 }
 
-func (l *listFlags) add(fs *pflag.FlagSet) {
+func (l *fileListFlags) add(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&l.paths, "path", nil, "only files that match `GLOB`, or that lie below what does; without a / it is for the last name (repeatable)")
 	fs.StringArrayVar(&l.ignore, "ignore", nil, "no files that match `GLOB`, or that lie below what does (repeatable)")
 	fs.StringVar(&l.strip, "strip", "", "only files below `DIR`, the root of the recorded program, as paths in it; globs are for these")
@@ -31,7 +31,7 @@ func (l *listFlags) add(fs *pflag.FlagSet) {
 }
 
 // check returns an error with exit status 2 for what could never match.
-func (l *listFlags) check(command string) error {
+func (l *fileListFlags) check(command string) error {
 	for _, glob := range slices.Concat(l.paths, l.ignore) {
 		if _, err := path.Match(glob, ""); err != nil || glob == "" {
 			return exit.UsageError(command, "%q is no pattern of names with *, ? and [...]", glob)
@@ -43,14 +43,14 @@ func (l *listFlags) check(command string) error {
 	return nil
 }
 
-func (l *listFlags) keep(name string) bool {
+func (l *fileListFlags) keep(name string) bool {
 	matches := func(glob string) bool { return matchPath(glob, name) }
 	return (len(l.paths) == 0 || slices.ContainsFunc(l.paths, matches)) && !slices.ContainsFunc(l.ignore, matches)
 }
 
 // list is the files of all recordings that args stand for. What is not in it
 // and might be missed is told on stderr.
-func (l *listFlags) list(ctx context.Context, refs *fetcher, args []string, order prefetch.Order) (*prefetch.List, error) {
+func (l *fileListFlags) list(ctx context.Context, refs *fetcher, args []string, order prefetch.Order) (*prefetch.List, error) {
 	b := prefetch.NewBuilder(prefetch.Options{Order: order, Strip: path.Clean("/" + l.strip), Keep: l.keep, Written: l.written})
 	err := refs.eachRecording(ctx, args, l.pull, func(_ source, r *trace.Reader) error {
 		return b.Add(r, func(*trace.Event) error { return ctx.Err() })
@@ -69,8 +69,8 @@ func (l *listFlags) list(ctx context.Context, refs *fetcher, args []string, orde
 	return list, nil
 }
 
-// some are the first names of a list, or with all each of them.
-func some(names []string, all bool) string {
+// someNames are the first names of a list, or with all each of them.
+func someNames(names []string, all bool) string {
 	const few = 3
 	var b strings.Builder
 	for i, name := range names {
@@ -86,9 +86,9 @@ func some(names []string, all bool) string {
 	return b.String()
 }
 
-// lines writes paths as text: each with the end that is wanted, and escaped where
+// writePaths writes paths as text: each with the end that is wanted, and escaped where
 // that is a line's. It returns those that were.
-func lines(w io.Writer, files []prefetch.File, null bool) (escaped []string, err error) {
+func writePaths(w io.Writer, files []prefetch.File, null bool) (escaped []string, err error) {
 	for _, f := range files {
 		text := f.Path + "\x00"
 		if !null {

@@ -13,11 +13,11 @@ import (
 	"github.com/compspec/compat/pkg/record/trace/prefetch"
 )
 
-// maxJobs is more than any disk's queue is worth filling with whole files.
-const maxJobs = 64
+// maxWarmJobs is more than any disk's queue is worth filling with whole files.
+const maxWarmJobs = 64
 
 func newTraceWarm() *cobra.Command {
-	var f listFlags
+	var f fileListFlags
 	var output cli.Output
 	var opts prefetch.WarmOptions
 	var verbose bool
@@ -48,8 +48,8 @@ a file cannot be read.`,
 			if err := errors.Join(output.Check(command), f.check(command)); err != nil {
 				return err
 			}
-			if opts.Jobs < 1 || opts.Jobs > maxJobs {
-				return exit.UsageError(command, "--jobs %d is not between 1 and %d", opts.Jobs, maxJobs)
+			if opts.Jobs < 1 || opts.Jobs > maxWarmJobs {
+				return exit.UsageError(command, "--jobs %d is not between 1 and %d", opts.Jobs, maxWarmJobs)
 			}
 			list, err := f.list(cmd.Context(), refs, args, prefetch.FirstOpen)
 			if err != nil {
@@ -108,7 +108,7 @@ func writeWarmed(w io.Writer, v *prefetch.Warmed, all bool) error {
 		paths []string
 	}{{"missing", v.Missing}, {"not files", v.Special}, {"not readable", failed}} {
 		if n := len(f.paths); n > 0 {
-			fields = append(fields, [2]string{f.name, fmt.Sprintf("%d: %s", n, some(f.paths, all))})
+			fields = append(fields, [2]string{f.name, fmt.Sprintf("%d: %s", n, someNames(f.paths, all))})
 		}
 	}
 	return writeFields(w, fields, "")

@@ -31,6 +31,10 @@ import (
 // and one more for each interval that begins before all that were ended have.
 const maxLanes = 1 << 20
 
+// maxPID bounds processes: no kernel gives a greater number (PID_MAX_LIMIT,
+// include/linux/threads.h).
+const maxPID = 4 << 20
+
 // converter is the state of Convert. It grows with the processes and with what
 // is open at once.
 type converter struct {
@@ -154,7 +158,7 @@ func (c *converter) track(e *trace.Event) (*track, error) {
 	if t != nil {
 		return t, nil
 	}
-	if e.TGID < 0 || e.TGID > math.MaxInt32 {
+	if e.TGID < 0 || e.TGID > maxPID {
 		return nil, fmt.Errorf("%w: %d is no process", trace.ErrInvalid, e.TGID)
 	}
 	c.uuid++

@@ -229,7 +229,7 @@ func TestTimesThatCannotBeSaid(t *testing.T) {
 	event := func(at int64) trace.Event { return trace.Event{Time: at, Op: trace.OpLookup, Path: "/x"} }
 	for _, data := range [][]byte{
 		recording(t, early, 0, event(-2e9)), recording(t, never, 0), recording(t, header(), 0, event(1<<63-1)),
-		recording(t, header(), 0, event(-1<<63)), recording(t, header(), 1<<63-1), recording(t, header(), 0, trace.Event{Op: trace.OpLookup, TGID: 1 << 40}),
+		recording(t, header(), 0, event(-1<<63)), recording(t, header(), 1<<63-1), recording(t, header(), 0, trace.Event{Op: trace.OpLookup, TGID: 4<<20 + 1}),
 	} {
 		if err := convertTo(io.Discard, data); !errors.Is(err, trace.ErrInvalid) {
 			t.Errorf("%v for %s", err, data)
