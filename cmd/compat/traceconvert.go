@@ -16,6 +16,7 @@ import (
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/record/trace"
+	"github.com/compspec/compat/pkg/record/trace/perfetto"
 )
 
 // conversion is a form that recordings can be given.
@@ -31,7 +32,7 @@ func conversions() []conversion {
 			return trace.Rewrite(w, r, trace.WriterOptions{Compress: strings.HasSuffix(file, ".zst")})
 		}},
 		{"csv", ".csv", func(w io.Writer, r *trace.Reader, _ string) error { return trace.WriteCSV(w, r) }},
-		// perfetto comes here: {"perfetto", ".perfetto-trace", perfetto.Convert}, and in the help below.
+		{"perfetto", ".pftrace", func(w io.Writer, r *trace.Reader, _ string) error { return perfetto.Convert(w, r) }},
 	}
 }
 
@@ -53,6 +54,8 @@ func newTraceConvert() *cobra.Command {
            for example; compressed where the name of the file ends in .zst
   csv      a line with the names of the columns, then one for each event; paths
            are their exact bytes, and columns of numbers have 0 for what is not known
+  perfetto a trace that ui.perfetto.dev opens: a track for each process, and what
+           is open on tracks below it
 
 ` + recordingsHelp + `
 Of several, each gets a file of its own in --out-dir, under a fresh name, which is
@@ -61,6 +64,7 @@ warning; as native it stays one that was cut off. What is no event, in a log, is
 counted in a warning and left out.` + exitStatuses,
 		Example: `  compat trace convert run.out --to native --out run.jsonl.zst
   compat trace convert run.jsonl.zst --to csv | head
+  compat trace convert run.jsonl.zst --to perfetto --out run.pftrace
   compat trace convert logs/ --to native --out-dir recordings/`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },

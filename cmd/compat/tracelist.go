@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/compspec/compat/cmd/compat/internal/exit"
+	"github.com/compspec/compat/pkg/record/trace"
+	"github.com/compspec/compat/pkg/record/trace/prefetch"
+)
+
+// fileListFlags say which files of recordings are meant.
+type fileListFlags struct {
+	paths, ignore []string
+	strip, pull   string
+	written       bool
+}
+
+func (l *fileListFlags) add(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&l.paths, "path", nil, "only files that match `GLOB`, or that lie below what does; without a / it is for the last name (repeatable)")
+	fs.StringArrayVar(&l.ignore, "ignore", nil, "no files that match `GLOB`, or that lie below what does (repeatable)")
+	fs.StringVar(&l.strip, "strip", "", "only files below `DIR`, the root of the recorded program, as paths in it; globs are for these")
+	fs.BoolVar(&l.written, "written", false, "files too that a run wrote to, made or removed")
+	fs.StringVar(&l.pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
+}
+
+// check returns an error with exit status 2 for what could never match.
+func (l *fileListFlags) check(command string) error {
+	for _, glob := range slices.Concat(l.paths, l.ignore) {
+		if _, err := path.Match(glob, ""); err != nil || glob == "" {
+			return exit.UsageError(command, "%q is no pattern of names with *, ? and [...]", glob)
+		}
+	}
+	if l.strip != "" && !path.IsAbs(l.strip) {
+		return exit.UsageError(command, "--strip %q is not absolute, as paths in recordings are", l.strip)
+	}
+	return nil
+}
+
+func (l *fileListFlags) keep(name string) bool {
+	matches := func(glob string) bool { return matchPath(glob, name) }
+	return (len(l.paths) == 0 || slices.ContainsFunc(l.paths, matches)) && !slices.ContainsFunc(l.ignore, matches)
+}
+
+// list is the files of all recordings that args stand for. What is not in it
+// and might be missed is told on stderr.
+func (l *fileListFlags) list(ctx context.Context, refs *fetcher, args []string, order prefetch.Order) (*prefetch.List, error) {
+	b := prefetch.NewBuilder(prefetch.Options{Order: order, Strip: path.Clean("/" + l.strip), Keep: l.keep, Written: l.written})
+	err := refs.eachRecording(ctx, args, l.pull, func(_ source, r *trace.Reader) error {
+		return b.Add(r, func(*trace.Event) error { return ctx.Err() })
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := b.List()
+	stderr := refs.cmd.ErrOrStderr()
+	if n := list.LeftOut.Outside; n > 0 {
+		fmt.Fprintf(stderr, "Warning: left out: %d files that are not below %s\n", n, exit.Printable(l.strip))
+	}
+	if n := list.LeftOut.Odd; n > 0 {
+		fmt.Fprintf(stderr, "Warning: left out: %d paths that are not absolute, or have .. in them\n", n)
+	}
+	return list, nil
+}
+
+// someNames are the first names of a list, or with all each of them.
+func someNames(names []string, all bool) string {
+	const few = 3
+	var b strings.Builder
+	for i, name := range names {
+		if i == few && !all {
+			fmt.Fprintf(&b, " and %d more", len(names)-few)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(exit.Printable(name))
+	}
+	return b.String()
+}
+
+// writePaths writes paths as text: each with the end that is wanted, and escaped where
+// that is a line's. It returns those that were.
+func writePaths(w io.Writer, files []prefetch.File, null bool) (escaped []string, err error) {
+	for _, f := range files {
+		text := f.Path + "\x00"
+		if !null {
+			text = exit.Printable(f.Path) + "\n"
+			if text != f.Path+"\n" {
+				escaped = append(escaped, f.Path)
+			}
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			return nil, err
+		}
+	}
+	return escaped, nil
+}
