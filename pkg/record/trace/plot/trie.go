@@ -1,0 +1,244 @@
+package plot
+
+import (
+	"cmp"
+	"container/heap"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// node is a directory or a file, of those that have anything to tell: chains of
+// directories with one entry are one node.
+type node struct {
+	name     string // with the directories that were folded into it
+	path     string // the whole
+	own      int    // opens of this path itself
+	opens    int    // and of all below
+	paths    int    // that were opened, here and below
+	children []*node
+	shown    bool
+}
+
+// newTrie makes the tree of counts, whose paths differ. It takes memory for
+// twice as many nodes, however deep paths are.
+func newTrie(counts []Count) *node {
+	sorted := slices.Clone(counts)
+	slices.SortFunc(sorted, func(a, b Count) int { return compareNames(a.Path, b.Path) })
+	root := &node{}
+	root.grow(sorted, 0)
+	if len(root.children) == 1 { // all paths begin alike
+		root = root.children[0]
+	}
+	root.order()
+	return root
+}
+
+// compareNames compares names of paths, not bytes: what is below a directory
+// follows it at once.
+func compareNames(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			switch {
+			case a[i] == '/':
+				return -1
+			case b[i] == '/':
+				return 1
+			}
+			return cmp.Compare(a[i], b[i])
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// grow adds what is below n: sorted paths, which begin alike up to from.
+func (n *node) grow(sorted []Count, from int) {
+	for len(sorted) > 0 {
+		first := nameEnd(sorted[0].Path, from)
+		same := 1
+		for same < len(sorted) && nameEnd(sorted[same].Path, from) == first && sorted[same].Path[from:first] == sorted[0].Path[from:first] {
+			same++
+		}
+		n.children = append(n.children, newNode(sorted[:same], from, first))
+		sorted = sorted[same:]
+	}
+	for _, c := range n.children {
+		n.opens += c.opens
+		n.paths += c.paths
+	}
+}
+
+// newNode is the node of paths that begin alike up to end, without its first
+// from bytes.
+func newNode(group []Count, from, end int) *node {
+	for group[0].Path != group[0].Path[:end] { // fold while all have the next name too
+		next, last := nameEnd(group[0].Path, end+1), group[len(group)-1].Path
+		if nameEnd(last, end+1) != next || last[:next] != group[0].Path[:next] {
+			break
+		}
+		end = next
+	}
+	n := &node{name: group[0].Path[from:end], path: group[0].Path[:end]}
+	if group[0].Path == n.path {
+		n.own, n.opens, n.paths = group[0].Times, group[0].Times, 1
+		group = group[1:]
+	}
+	if len(group) > 0 {
+		n.name += "/"
+		n.grow(group, end+1)
+	}
+	return n
+}
+
+// nameEnd is where the name that begins at from ends.
+func nameEnd(path string, from int) int {
+	if i := strings.IndexByte(path[from:], '/'); i >= 0 {
+		return from + i
+	}
+	return len(path)
+}
+
+// order puts children with most opens first.
+func (n *node) order() {
+	slices.SortStableFunc(n.children, func(a, b *node) int { return cmp.Compare(b.opens, a.opens) })
+	for _, c := range n.children {
+		c.order()
+	}
+}
+
+// show marks the nodes with most opens, at most limit of them.
+func (n *node) show(limit int) {
+	queue := &nodes{{n, 0}}
+	for seq := 1; limit > 0 && queue.Len() > 0; limit-- {
+		next := heap.Pop(queue).(queued).node
+		next.shown = true
+		for _, c := range next.children {
+			heap.Push(queue, queued{c, seq})
+			seq++
+		}
+	}
+}
+
+// queued is a node with its turn among those of as many opens.
+type queued struct {
+	*node
+	seq int
+}
+
+type nodes []queued
+
+func (q nodes) Len() int { return len(q) }
+func (q nodes) Less(i, j int) bool {
+	return q[i].opens > q[j].opens || q[i].opens == q[j].opens && q[i].seq < q[j].seq
+}
+func (q nodes) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *nodes) Push(x any)   { *q = append(*q, x.(queued)) }
+func (q *nodes) Pop() any {
+	old := *q
+	last := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return last
+}
+
+// treeRow is a line of the picture.
+type treeRow struct {
+	depth int
+	name  string // "": paths that are not shown
+	path  string
+	opens int
+	paths int
+	own   int
+	dir   bool
+}
+
+// label is what the picture says of a line beside its count.
+func (r *treeRow) label() string {
+	switch {
+	case r.name == "":
+		return "… " + count(r.paths, "path") + " more"
+	case r.dir && r.own > 0:
+		return fmt.Sprintf("%s  (%s, %s of itself)", printable(r.name), count(r.paths, "path"), count(r.own, "open"))
+	case r.dir:
+		return printable(r.name) + "  (" + count(r.paths, "path") + ")"
+	}
+	return printable(r.name)
+}
+
+// lines are the shown nodes, and after those of each directory what is not.
+func (n *node) lines(depth int, out []treeRow) []treeRow {
+	out = append(out, treeRow{depth, n.name, n.path, n.opens, n.paths, n.own, len(n.children) > 0})
+	rest := treeRow{depth: depth + 1, path: n.path}
+	for _, c := range n.children {
+		if c.shown {
+			out = c.lines(depth+1, out)
+		} else {
+			rest.opens += c.opens
+			rest.paths += c.paths
+		}
+	}
+	if rest.paths > 0 {
+		out = append(out, rest)
+	}
+	return out
+}
+
+// Trie shows counts as a tree of directories: of each how many opens there were
+// in it and below. The rows nodes with most are shown.
+func Trie(counts []Count, rows int) *Picture {
+	const title = "Opens by directory"
+	if len(counts) == 0 {
+		return message(title, "No file was opened.")
+	}
+	root := newTrie(counts)
+	root.show(rows)
+	list := root.lines(0, nil)
+	f := newFaces()
+	const height, indent, barWidth, gap, maxIndents = 17.0, 18.0, 120.0, 10.0, 16
+	countWidth := f.width(strconv.Itoa(root.opens), textSize)
+	x0 := countWidth + gap + barWidth + gap
+	labels := make([]string, len(list))
+	p := &Picture{Title: title, faces: f, height: height * float64(len(list))}
+	at := func(r treeRow) float64 { return x0 + indent*float64(min(r.depth, maxIndents)) }
+	for i, r := range list {
+		labels[i] = f.fit(r.label(), textSize, 560)
+		p.width = max(p.width, at(r)+f.width(labels[i], textSize))
+	}
+	p.Notes = []string{fmt.Sprintf("How often files were opened, by full path: %s of %s. Directories with one entry are joined with it.", count(root.opens, "open"), count(root.paths, "path"))}
+	p.draw = func(p *pen) {
+		for i, r := range list {
+			y := height*float64(i) + height/2
+			p.text(countWidth, y, textSize, right, soft, strconv.Itoa(r.opens))
+			p.tip = fmt.Sprintf("%s: %s, %s", printable(r.path), count(r.opens, "open"), count(r.paths, "path"))
+			ofBar := bar
+			if r.dir || r.name == "" {
+				ofBar = step0 + 4
+			}
+			p.rect(countWidth+gap, y-5, max(1, barWidth*float64(r.opens)/float64(max(1, root.opens))), 10, ofBar)
+			if r.depth > 0 {
+				x := at(r) - indent + 5
+				p.lines(1, line, x, y, at(r)-3, y)
+			}
+			if r.name != "" {
+				p.tip = r.path
+			}
+			ofName := text
+			if r.name == "" {
+				ofName = soft
+			}
+			p.text(at(r), y, textSize, left, ofName, labels[i])
+		}
+		for i, r := range list { // from each directory down to its last entry
+			last := 0
+			for k := i + 1; k < len(list) && list[k].depth > r.depth; k++ {
+				if list[k].depth == r.depth+1 {
+					last = k
+				}
+			}
+			if last > 0 && r.depth < maxIndents {
+				p.lines(1, line, at(r)+5, height*float64(i+1), at(r)+5, height*float64(last)+height/2)
+			}
+		}
+	}
+	return p
+}
