@@ -23,7 +23,7 @@ type cut struct{ from, to float64 }
 
 const (
 	timeWidth = 800.0
-	cutWidth  = 36.0
+	cutWidth  = 48.0
 	maxCuts   = 4
 	longGap   = .2 // of what there is without longer gaps
 )
@@ -187,7 +187,7 @@ func (a *axis) ticks() (out []tickMark) {
 	step := roundStep(apart / a.scale)
 	from := 0.0
 	for _, c := range append(slices.Clone(a.cuts), cut{a.last, a.last}) {
-		for k := math.Ceil(from/step - 1e-9); k*step <= c.from && a.at(c.from)-a.at(from) > 1; k++ {
+		for k := math.Ceil(max(0, from/step-1e-9)); k*step <= c.from && a.at(c.from)-a.at(from) > 1; k++ {
 			add(k*step, seconds(k*step, step))
 		}
 		from = c.to
@@ -222,7 +222,7 @@ func (a *axis) draw(p *pen, x0, top, bottom float64) {
 		x := x0 + a.at(c.from)
 		p.tip = "cut short: " + duration(c.to-c.from)
 		p.rect(x+3, top, cutWidth-6, bottom-top, step0)
-		p.text(x+cutWidth/2, bottom+27, textSize-1, center, soft, "+"+duration(c.to-c.from))
+		p.text(x+cutWidth/2, bottom+27, textSize, center, soft, "+"+duration(c.to-c.from))
 	}
 	p.lines(1, soft, x0, bottom, x0+a.width, bottom)
 }

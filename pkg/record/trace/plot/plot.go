@@ -28,6 +28,16 @@ type Picture struct {
 	faces         *faces
 }
 
+// Limits on what a picture shows, and rows that suit each kind.
+const (
+	MaxRecordings = 200 // of Heatmap and Distance
+	MaxRows       = 2000
+	TimelineRows  = 150
+	HeatmapRows   = 60
+	TrieRows      = 60
+	TopRows       = 25
+)
+
 // Sizes of text, and what is around the drawing.
 const (
 	titleSize = 15.0

@@ -11,6 +11,7 @@ type scale struct {
 	labels []string
 	steps  []int
 	bin    func(v float64) int // index in both
+	first  int                 // of the bins, in the legend
 }
 
 // countScale has a step for each number up to 8, and then doubles: 9 to 16, 17
@@ -53,7 +54,7 @@ func countScale(most int) scale {
 // less than most, which is at most 1.
 func distanceScale(most float64) scale {
 	top := 1.0
-	for _, t := range []float64{.5, .2, .1, .05, .02, .01} {
+	for _, t := range []float64{.8, .6, .5, .4, .3, .25, .2, .15, .12, .1, .08, .06, .05, .04, .03, .02, .01} {
 		if most <= t {
 			top = t
 		}
@@ -63,7 +64,7 @@ func distanceScale(most float64) scale {
 		s.steps = spread(0)
 	} else {
 		for i := range numSteps - 1 {
-			s.labels = append(s.labels, "≤ "+strconv.FormatFloat(round(1000*top*float64(i+1)/(numSteps-1))/1000, 'g', -1, 64))
+			s.labels = append(s.labels, "≤ "+strconv.FormatFloat(math.Round(1e4*top*float64(i+1)/(numSteps-1))/1e4, 'g', -1, 64))
 		}
 	}
 	s.bin = func(v float64) int {
@@ -99,8 +100,8 @@ const legendBox = 14.0
 func (s scale) legend(p *pen, x, y float64, what string) {
 	p.text(x, y+legendBox/2, textSize, left, soft, what)
 	x += p.faces.width(what, textSize) + 10
-	for i, label := range s.labels {
-		p.rect(x, y, legendBox, legendBox, step0+ink(s.steps[i]))
+	for i, label := range s.labels[s.first:] {
+		p.rect(x, y, legendBox, legendBox, step0+ink(s.steps[s.first+i]))
 		p.text(x+legendBox+4, y+legendBox/2, textSize, left, soft, label)
 		x += legendBox + 4 + p.faces.width(label, textSize) + 10
 	}

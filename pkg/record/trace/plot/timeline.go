@@ -83,6 +83,7 @@ func newTimeline(set *runs.Set, o TimelineOptions) *timeline {
 		return cmp.Compare(x.first, y.first)
 	})
 	order = order[:min(o.Rows, len(order))]
+	few := len(set.Runs) <= numLanes // else nothing shows how long a file was held
 	place := map[int]int{}
 	for to, from := range order {
 		place[from] = to
@@ -98,7 +99,10 @@ func newTimeline(set *runs.Set, o TimelineOptions) *timeline {
 			if o.Time {
 				s.from = float64(max(open.Time, 0))
 			}
-			s.to = max(s.from, until(open))
+			s.to = s.from
+			if few {
+				s.to = max(s.from, until(open))
+			}
 			t.spans = append(t.spans, s)
 		}
 	}
@@ -273,6 +277,7 @@ func newTimelineLegend(t *timeline, f *faces) timelineLegend {
 	case n > numLanes:
 		_, _, most := t.density()
 		l := timelineLegend{scale: countScale(most), height: legendBox + 10}
+		l.scale.first = 1 // where none has an open nothing is drawn
 		l.width = l.scale.legendWidth(f, "recordings")
 		l.draw = func(p *pen) { l.scale.legend(p, 0, 0, "recordings") }
 		return l

@@ -165,8 +165,13 @@ func (r *treeRow) label() string {
 	return printable(r.name)
 }
 
-// lines are the shown nodes, and after those of each directory what is not.
+// lines are the shown nodes, and after those of each directory what is not. A
+// single file would take as much room as the line that says that it is left out.
 func (n *node) lines(depth int, out []treeRow) []treeRow {
+	hidden := slices.DeleteFunc(slices.Clone(n.children), func(c *node) bool { return c.shown })
+	if len(hidden) == 1 && len(hidden[0].children) == 0 {
+		hidden[0].shown = true
+	}
 	out = append(out, treeRow{depth, n.name, n.path, n.opens, n.paths, n.own, len(n.children) > 0})
 	rest := treeRow{depth: depth + 1, path: n.path}
 	for _, c := range n.children {
