@@ -53,6 +53,7 @@ type recordingsView struct {
 	Colours    template.CSS
 	Recordings []recordingRow
 	Odd        bool // of some recording there is something to warn of
+	Commands   bool // of some recording is known what was run
 	Sections   []section
 }
 
@@ -80,6 +81,7 @@ func newRecordingsView(r *Recorded) (*recordingsView, error) {
 	for _, run := range r.Set.Runs {
 		row := newRecordingRow(run)
 		v.Odd = v.Odd || len(row.Odd) > 0
+		v.Commands = v.Commands || row.Command != ""
 		v.Recordings = append(v.Recordings, row)
 	}
 	rows := func(usual int) int {

@@ -23,9 +23,10 @@ type cut struct{ from, to float64 }
 
 const (
 	timeWidth = 800.0
-	cutWidth  = 48.0
+	cutWidth  = 56.0
 	maxCuts   = 4
-	longGap   = .2 // of what there is without longer gaps
+	longGap   = .2   // of what there is without longer gaps
+	axisEnd   = 24.0 // what names may take beyond the end
 )
 
 func newAxis(spans []span, time bool, f *faces) axis {
@@ -135,31 +136,43 @@ func (a *axis) name(from, to float64) string {
 	return s
 }
 
-// duration is nanoseconds with three digits and a unit.
-func duration(ns float64) string {
-	for _, u := range []struct {
-		name string
-		ns   float64
-	}{{"s", 1e9}, {"ms", 1e6}, {"µs", 1e3}} {
+// unit is one of time, in nanoseconds.
+type unit struct {
+	name string
+	ns   float64
+}
+
+// unitOf is the largest unit that ns is one of, or more.
+func unitOf(ns float64) unit {
+	for _, u := range []unit{{"s", 1e9}, {"ms", 1e6}, {"µs", 1e3}} {
 		if ns >= u.ns {
-			if ns >= 1000*u.ns {
-				return strconv.FormatFloat(ns/u.ns, 'f', 0, 64) + " " + u.name
-			}
-			return strconv.FormatFloat(ns/u.ns, 'g', 3, 64) + " " + u.name
+			return u
 		}
 	}
-	return strconv.FormatFloat(ns, 'f', 0, 64) + " ns"
+	return unit{"ns", 1}
+}
+
+// duration is nanoseconds with three digits, or all of those before the point,
+// and a unit.
+func duration(ns float64) string {
+	u := unitOf(ns)
+	digits := 0
+	if v := ns / u.ns; v != math.Trunc(v) {
+		digits = max(0, 2-int(math.Log10(v)))
+	}
+	return strconv.FormatFloat(ns/u.ns, 'f', digits, 64) + " " + u.name
 }
 
 // tickMark is a place on the axis with a name.
 type tickMark struct {
-	x    float64
-	name string
+	x      float64
+	middle float64 // of its name, which stays within the picture
+	name   string
 }
 
 // ticks are at round values, as many as there is room for.
 func (a *axis) ticks() (out []tickMark) {
-	const apart = 72.0 // at least
+	const apart = 76.0 // at least
 	free := math.Inf(-1)
 	add := func(v float64, name string) {
 		x := a.at(v)
@@ -167,16 +180,19 @@ func (a *axis) ticks() (out []tickMark) {
 			x += a.scale / 2
 		}
 		w := a.faces.width(name, textSize)
-		if from := max(0, x-w/2); from > free+8 && x+w/2 <= a.width+w/2+1 {
-			out = append(out, tickMark{x, name})
-			free = from + w
+		middle := min(max(x, w/2), a.width+axisEnd-w/2)
+		if middle-w/2 > free {
+			out = append(out, tickMark{x, middle, name})
+			free = middle + w/2 + 8
 		}
 	}
 	if !a.time {
 		step := max(1, roundStep(apart*.6/a.scale))
 		add(0, "1")
 		for v := step; v <= a.last+1; v += step {
-			add(v-1, strconv.FormatFloat(v, 'f', 0, 64))
+			if v > 1 {
+				add(v-1, strconv.FormatFloat(v, 'f', 0, 64))
+			}
 		}
 		return out
 	}
@@ -188,11 +204,19 @@ func (a *axis) ticks() (out []tickMark) {
 	from := 0.0
 	for _, c := range append(slices.Clone(a.cuts), cut{a.last, a.last}) {
 		for k := math.Ceil(max(0, from/step-1e-9)); k*step <= c.from && a.at(c.from)-a.at(from) > 1; k++ {
-			add(k*step, seconds(k*step, step))
+			add(k*step, a.number(k*step, step))
 		}
 		from = c.to
 	}
 	return out
+}
+
+// number is a time in the unit of the axis, with the digits that tell it from
+// its neighbours, step away.
+func (a *axis) number(ns, step float64) string {
+	u := unitOf(a.last)
+	digits := max(0, int(math.Ceil(-math.Log10(step/u.ns)-1e-9)))
+	return strconv.FormatFloat(ns/u.ns, 'f', digits, 64) + " " + u.name
 }
 
 // roundStep is the least of 1, 2 and 5 with zeros that is no less than v.
@@ -206,17 +230,11 @@ func roundStep(v float64) float64 {
 	return 10 * ten
 }
 
-// seconds is a time with the digits that tell it from its neighbours.
-func seconds(ns, step float64) string {
-	digits := max(0, int(math.Ceil(-math.Log10(step/1e9)-1e-9)))
-	return strconv.FormatFloat(ns/1e9, 'f', digits, 64) + " s"
-}
-
 // draw draws the axis below the rows, and the cuts and lines at ticks over them.
 func (a *axis) draw(p *pen, x0, top, bottom float64) {
 	for _, t := range a.ticks() {
 		p.lines(.5, line, x0+t.x, top, x0+t.x, bottom+4)
-		p.text(max(x0+t.x, x0+a.faces.width(t.name, textSize)/2), bottom+12, textSize, center, soft, t.name)
+		p.text(x0+t.middle, bottom+12, textSize, center, soft, t.name)
 	}
 	for _, c := range a.cuts {
 		x := x0 + a.at(c.from)

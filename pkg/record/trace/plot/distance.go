@@ -15,7 +15,7 @@ func Distance(m *distance.Matrix) *Picture {
 	if n < 2 {
 		return message(title, "Two recordings are needed, to be compared.")
 	}
-	d := &distances{Matrix: m, faces: newFaces(), merges: m.Cluster(), most: 0.0}
+	d := &distances{Matrix: m, faces: newFaces(), merges: m.Cluster()}
 	d.order = distance.Order(n, d.merges)
 	for i := range n {
 		for j := range i {
@@ -25,30 +25,32 @@ func Distance(m *distance.Matrix) *Picture {
 	d.scale = distanceScale(d.most)
 	names := reorder(m.Names, d.order)
 	d.labels, d.label = d.faces.labels(names, maxLabel)
-	d.cell = 16
+	d.cell = 17
 	if n <= 16 {
 		d.cell = d.faces.width("0.00", textSize) + 8
+	}
+	d.size = 12
+	apart := "all are equal."
+	if d.height() > 0 {
+		d.size, apart = 96, "at most "+decimal(d.height())+" apart."
 	}
 	side := d.cell * float64(n)
 	legend := "distance"
 	return &Picture{
 		Title: title,
 		Notes: []string{fmt.Sprintf("Opens to be added, taken away or replaced to make of what one recording opened what the other did, as a part of the longer one: "+
-			"from 0, equal, to 1. The trees join what is alike (average linkage), at most %s apart.", decimal(d.height()))},
-		width:  max(treeSize+side+labelGap+d.label, d.scale.legendWidth(d.faces, legend)),
-		height: treeSize + side + labelGap + d.label + 12 + legendBox,
+			"from 0, equal, to 1. The trees join what is alike (average linkage); %s", apart)},
+		width:  max(d.size+side+labelGap+d.label, d.scale.legendWidth(d.faces, legend)),
+		height: d.size + side + labelGap + d.label + 12 + legendBox,
 		faces:  d.faces,
 		draw: func(p *pen) {
 			d.draw(p)
-			d.scale.legend(p, 0, treeSize+side+labelGap+d.label+12, legend)
+			d.scale.legend(p, 0, d.size+side+labelGap+d.label+12, legend)
 		},
 	}
 }
 
-const (
-	treeSize = 96.0 // of a tree, from its root to its leaves
-	labelGap = 8.0
-)
+const labelGap = 8.0
 
 type distances struct {
 	*distance.Matrix
@@ -57,6 +59,7 @@ type distances struct {
 	order       []int
 	labels      []string // in order
 	label, cell float64
+	size        float64 // of a tree, from its root to its leaves
 	most        float64
 	scale       scale
 }
@@ -69,9 +72,9 @@ func (d *distances) draw(p *pen) {
 	n := len(d.order)
 	side := d.cell * float64(n)
 	for row, i := range d.order {
-		y := treeSize + d.cell*float64(row)
+		y := d.size + d.cell*float64(row)
 		for col, j := range d.order {
-			x, v := treeSize+d.cell*float64(col), d.Normalized(i, j)
+			x, v := d.size+d.cell*float64(col), d.Normalized(i, j)
 			step := d.scale.step(v)
 			p.tip = fmt.Sprintf("%s – %s: %s, %d of %d opens", printable(d.Names[i]), printable(d.Names[j]), decimal(v), d.Edits[i][j], max(d.Lengths[i], d.Lengths[j]))
 			p.rect(x, y, d.cell-1, d.cell-1, step0+ink(step))
@@ -81,18 +84,18 @@ func (d *distances) draw(p *pen) {
 		}
 	}
 	for k, label := range d.labels {
-		at := treeSize + d.cell*(float64(k)+.5)
+		at := d.size + d.cell*(float64(k)+.5)
 		full := d.Names[d.order[k]]
 		p.tip = tip(label, full)
-		p.text(treeSize+side+labelGap, at, textSize, left, text, label)
+		p.text(d.size+side+labelGap, at, textSize, left, text, label)
 		p.tip = tip(label, full)
-		p.upward(at, treeSize+side+labelGap, textSize, right, text, label)
+		p.upward(at, d.size+side+labelGap, textSize, right, text, label)
 	}
 	d.tree(func(l1, h1, l2, h2, h float64) { // above
-		p.lines(1, soft, treeSize+l1, treeSize-h1, treeSize+l1, treeSize-h, treeSize+l2, treeSize-h, treeSize+l2, treeSize-h2)
+		p.lines(1, soft, d.size+l1, d.size-h1, d.size+l1, d.size-h, d.size+l2, d.size-h, d.size+l2, d.size-h2)
 	})
 	d.tree(func(l1, h1, l2, h2, h float64) { // to the left
-		p.lines(1, soft, treeSize-h1, treeSize+l1, treeSize-h, treeSize+l1, treeSize-h, treeSize+l2, treeSize-h2, treeSize+l2)
+		p.lines(1, soft, d.size-h1, d.size+l1, d.size-h, d.size+l1, d.size-h, d.size+l2, d.size-h2, d.size+l2)
 	})
 }
 
@@ -101,7 +104,7 @@ func (d *distances) draw(p *pen) {
 func (d *distances) tree(join func(l1, h1, l2, h2, h float64)) {
 	n := len(d.order)
 	place, high := make([]float64, n+len(d.merges)), make([]float64, n+len(d.merges))
-	const foot, top = 4.0, treeSize - 4 // where leaves begin, and the root is
+	foot, top := 4.0, d.size-4 // where leaves begin, and the root is
 	for k, i := range d.order {
 		place[i], high[i] = d.cell*(float64(k)+.5), foot
 	}

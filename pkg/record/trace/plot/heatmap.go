@@ -160,11 +160,11 @@ func (t *table) picture(title string, notes []string) *Picture {
 	scale := countScale(most)
 	rowLabels, labelWidth := f.labels(t.paths, maxLabel)
 	columnLabels, labelHeight := f.labels(t.names, maxLabel)
-	cell, numbers := 16.0, false
+	cell, numbers := 17.0, false
 	if wide := f.width(strconv.Itoa(most), textSize) + 8; len(t.names) <= 12 {
 		cell, numbers = math.Max(24, wide), true
 	}
-	const height, gap = 16.0, 8.0
+	const height, gap = 17.0, 8.0
 	x0, y0 := labelWidth+gap, labelHeight+gap
 	below := y0 + height*float64(len(t.paths)) + 12
 	p := &Picture{Title: title, Notes: notes, faces: f}
@@ -195,7 +195,7 @@ func (t *table) picture(title string, notes []string) *Picture {
 
 // tip is the full text of a label that was cut.
 func tip(short, full string) string {
-	if short == printable(full) {
+	if short == visible(full) {
 		return ""
 	}
 	return full

@@ -33,6 +33,14 @@ func printable(s string) string {
 	return b.String()
 }
 
+// visible is printable, and in quotes if nothing would be seen.
+func visible(s string) string {
+	if s = printable(s); strings.TrimSpace(s) == "" {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
 // faces measures text. Liberation Sans has the widths of Arial and Helvetica;
 // where a reader has neither, SVG's textLength keeps texts as wide as here.
 type faces struct {
@@ -84,6 +92,16 @@ func (f *faces) advance(r rune, strong bool) float64 {
 		known[r] = w
 	}
 	return w
+}
+
+// drawn is s as an image can have it: squares stand for what the font lacks.
+func (f *faces) drawn(s string) string {
+	return strings.Map(func(r rune) rune {
+		if i, err := f.regular.GlyphIndex(&f.buf, r); err != nil || i == 0 {
+			return '□'
+		}
+		return r
+	}, s)
 }
 
 func (f *faces) width(s string, size float64) (w float64) {
@@ -156,7 +174,7 @@ func (f *faces) wrap(s string, size, limit float64) (lines []string) {
 // labels are texts that are cut to limit, and the width of the widest.
 func (f *faces) labels(full []string, limit float64) (short []string, widest float64) {
 	for _, s := range full {
-		s = f.fit(printable(s), textSize, limit)
+		s = f.fit(visible(s), textSize, limit)
 		short, widest = append(short, s), max(widest, f.width(s, textSize))
 	}
 	return short, widest

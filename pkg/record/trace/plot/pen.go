@@ -15,6 +15,7 @@ type pen struct {
 	faces  *faces
 	tip    string // what is drawn next is about; "": nothing to say
 	marks  []mark
+	image  bool // else SVG, whose reader has more fonts than we
 }
 
 // mark is what SVG says of an element beyond what the canvas can.
@@ -78,6 +79,9 @@ func (p *pen) text(x, y, size float64, a align, i ink, s string) {
 		return
 	}
 	w := p.faces.width(s, size)
+	if p.image {
+		s = p.faces.drawn(s)
+	}
 	p.c.SetColor(i.color())
 	p.c.FillString(p.faces.face(size), p.at(x-w*float64(a), y+baseline*size), s)
 	p.mark(w)
@@ -98,6 +102,9 @@ func (p *pen) upward(x, y, size float64, a align, i ink, s string) {
 		return
 	}
 	w := p.faces.width(s, size)
+	if p.image {
+		s = p.faces.drawn(s)
+	}
 	p.c.Push()
 	p.c.Translate(p.at(x, y))
 	p.c.Rotate(math.Pi / 2)

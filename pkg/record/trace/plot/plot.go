@@ -32,7 +32,7 @@ type Picture struct {
 const (
 	MaxRecordings = 200 // of Heatmap and Distance
 	MaxRows       = 2000
-	TimelineRows  = 150
+	TimelineRows  = 100
 	HeatmapRows   = 60
 	TrieRows      = 60
 	TopRows       = 25
@@ -41,9 +41,9 @@ const (
 // Sizes of text, and what is around the drawing.
 const (
 	titleSize = 15.0
-	textSize  = 11.0
+	textSize  = 12.0
 	margin    = 16.0
-	lineSpace = 16.0
+	lineSpace = 17.0
 	minWidth  = 480.0 // of a drawing, so that its notes are no column of words
 )
 
@@ -68,7 +68,7 @@ func (p *Picture) frame(alone bool) frame {
 	f := frame{width: max(p.width, minWidth) + 2*margin, height: p.height + 2*margin, top: margin, alone: alone}
 	if alone {
 		for _, n := range p.Notes {
-			f.lines = append(f.lines, p.faces.wrap(n, textSize, f.width-2*margin)...)
+			f.lines = append(f.lines, p.faces.wrap(printable(n), textSize, f.width-2*margin)...)
 		}
 		f.top += titleSize + 10 + lineSpace*float64(len(f.lines))
 		if len(f.lines) > 0 {
@@ -80,12 +80,12 @@ func (p *Picture) frame(alone bool) frame {
 }
 
 // on draws everything on a canvas.
-func (p *Picture) on(c vg.Canvas, f frame) *pen {
-	pen := &pen{c: c, height: f.height, faces: p.faces}
+func (p *Picture) on(c vg.Canvas, f frame, image bool) *pen {
+	pen := &pen{c: c, height: f.height, faces: p.faces, image: image}
 	pen.rect(0, 0, f.width, f.height, back)
 	pen.dx, pen.dy = margin, margin
 	if f.alone {
-		pen.bold(0, titleSize/2, titleSize, text, p.faces.fitBold(p.Title, titleSize, f.width-2*margin))
+		pen.bold(0, titleSize/2, titleSize, text, p.faces.fitBold(printable(p.Title), titleSize, f.width-2*margin))
 		for i, line := range f.lines {
 			pen.text(0, titleSize+10+lineSpace*(float64(i)+.5), textSize, left, soft, line)
 		}
@@ -104,7 +104,7 @@ func (p *Picture) Inline() ([]byte, error) { return p.svg(p.frame(false), true) 
 
 func (p *Picture) svg(f frame, inline bool) ([]byte, error) {
 	c := vgsvg.NewWith(vgsvg.UseWH(vg.Length(f.width), vg.Length(f.height)))
-	pen := p.on(c, f)
+	pen := p.on(c, f, false)
 	var b bytes.Buffer
 	if _, err := c.WriteTo(&b); err != nil {
 		return nil, fmt.Errorf("drawing %s: %w", p.Title, err)
@@ -131,7 +131,7 @@ func (p *Picture) PNG() ([]byte, error) {
 		return nil, fmt.Errorf("%s: %.0f by %.0f pixels are too many for a PNG: show fewer rows, or make an SVG", p.Title, f.width, f.height)
 	}
 	c := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(vg.Length(f.width), vg.Length(f.height)), vgimg.UseDPI(dpi))}
-	p.on(c, f)
+	p.on(c, f, true)
 	var b bytes.Buffer
 	if _, err := c.WriteTo(&b); err != nil {
 		return nil, fmt.Errorf("drawing %s: %w", p.Title, err)

@@ -84,7 +84,7 @@ func spread(n int) []int {
 		if n > 1 {
 			at = 1 + int(math.Round(float64(i)*(numSteps-2)/float64(n-1)))
 		} else {
-			at = numSteps - 4 // alone it need not shout
+			at = highStep - 2 // alone it need not shout
 		}
 		out = append(out, at)
 	}

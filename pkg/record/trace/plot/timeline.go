@@ -132,8 +132,8 @@ func releases(r *runs.Run, time bool) func(runs.Open) float64 {
 
 // Sizes of a timeline.
 const (
-	rowHeight = 16.0
-	laneSize  = 8.0
+	rowHeight = 17.0
+	laneSize  = 7.0
 	tick      = 2.0 // width of an open
 )
 
@@ -166,7 +166,7 @@ func (t *timeline) picture(title string, o TimelineOptions) *Picture {
 	legend := newTimelineLegend(t, f)
 	y0 := legend.height
 	p := &Picture{Title: title, faces: f}
-	p.width = max(x0+t.axis.width+gap, legend.width)
+	p.width = max(x0+t.axis.width+axisEnd, legend.width)
 	bottom := y0 + height*float64(len(t.rows))
 	p.height = bottom + axisHeight
 	p.Notes = t.notes(o, few)
@@ -199,7 +199,7 @@ func (t *timeline) notes(o TimelineOptions, few bool) []string {
 	}
 	held := "A line goes on for as long as a file was held, where that is known."
 	if !few {
-		held = "The darker, the more recordings opened the file there."
+		held = "The colours say how many recordings opened the file there."
 	}
 	rest := ""
 	if n := t.all - len(t.rows); n > 0 {

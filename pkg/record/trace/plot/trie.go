@@ -144,7 +144,8 @@ func (q *nodes) Pop() any {
 // treeRow is a line of the picture.
 type treeRow struct {
 	depth int
-	name  string // "": paths that are not shown
+	rest  bool // paths that are not shown
+	name  string
 	path  string
 	opens int
 	paths int
@@ -154,33 +155,41 @@ type treeRow struct {
 
 // label is what the picture says of a line beside its count.
 func (r *treeRow) label() string {
+	name := visible(r.name)
 	switch {
-	case r.name == "":
+	case r.rest:
 		return "… " + count(r.paths, "path") + " more"
+	case r.dir && r.path == "" && r.depth == 0:
+		return "all  (" + count(r.paths, "path") + ")"
 	case r.dir && r.own > 0:
-		return fmt.Sprintf("%s  (%s, %s of itself)", printable(r.name), count(r.paths, "path"), count(r.own, "open"))
+		return fmt.Sprintf("%s  (%s, %s of itself)", name, count(r.paths, "path"), count(r.own, "open"))
 	case r.dir:
-		return printable(r.name) + "  (" + count(r.paths, "path") + ")"
+		return name + "  (" + count(r.paths, "path") + ")"
 	}
-	return printable(r.name)
+	return name
 }
 
-// lines are the shown nodes, and after those of each directory what is not. A
-// single file would take as much room as the line that says that it is left out.
+// lines are the shown nodes, and after those of each directory what is not,
+// unless that is all of it. A single file would take as much room as the line
+// that says that it is left out.
 func (n *node) lines(depth int, out []treeRow) []treeRow {
+	out = append(out, treeRow{depth: depth, name: n.name, path: n.path, opens: n.opens, paths: n.paths, own: n.own, dir: len(n.children) > 0})
 	hidden := slices.DeleteFunc(slices.Clone(n.children), func(c *node) bool { return c.shown })
-	if len(hidden) == 1 && len(hidden[0].children) == 0 {
-		hidden[0].shown = true
+	if len(hidden) == len(n.children) {
+		return out
 	}
-	out = append(out, treeRow{depth, n.name, n.path, n.opens, n.paths, n.own, len(n.children) > 0})
-	rest := treeRow{depth: depth + 1, path: n.path}
+	if len(hidden) == 1 && len(hidden[0].children) == 0 {
+		hidden[0].shown, hidden = true, nil
+	}
 	for _, c := range n.children {
 		if c.shown {
 			out = c.lines(depth+1, out)
-		} else {
-			rest.opens += c.opens
-			rest.paths += c.paths
 		}
+	}
+	rest := treeRow{depth: depth + 1, rest: true, path: n.path}
+	for _, c := range hidden {
+		rest.opens += c.opens
+		rest.paths += c.paths
 	}
 	if rest.paths > 0 {
 		out = append(out, rest)
@@ -216,7 +225,7 @@ func Trie(counts []Count, rows int) *Picture {
 			p.text(countWidth, y, textSize, right, soft, strconv.Itoa(r.opens))
 			p.tip = fmt.Sprintf("%s: %s, %s", printable(r.path), count(r.opens, "open"), count(r.paths, "path"))
 			ofBar := bar
-			if r.dir || r.name == "" {
+			if r.dir || r.rest {
 				ofBar = step0 + 4
 			}
 			p.rect(countWidth+gap, y-5, max(1, barWidth*float64(r.opens)/float64(max(1, root.opens))), 10, ofBar)
@@ -224,12 +233,11 @@ func Trie(counts []Count, rows int) *Picture {
 				x := at(r) - indent + 5
 				p.lines(1, line, x, y, at(r)-3, y)
 			}
-			if r.name != "" {
-				p.tip = r.path
-			}
 			ofName := text
-			if r.name == "" {
+			if r.rest {
 				ofName = soft
+			} else {
+				p.tip = r.path
 			}
 			p.text(at(r), y, textSize, left, ofName, labels[i])
 		}
