@@ -7,7 +7,6 @@ import (
 	"html/template"
 	"strings"
 
-	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/record/trace/distance"
 	"github.com/compspec/compat/pkg/record/trace/plot"
 	"github.com/compspec/compat/pkg/record/trace/runs"
@@ -32,7 +31,7 @@ const maxRows = 500
 // Recordings writes the page of recordings. Names in it are anybody's, see
 // Matrix; those in pictures are escaped by package plot.
 func Recordings(r *Recorded) ([]byte, error) {
-	t, err := template.New("recordings").Funcs(template.FuncMap{"p": exit.Printable}).Parse(recordingsPage)
+	t, err := template.New("recordings").Funcs(template.FuncMap{"p": plot.Printable, "brief": brief}).Parse(recordingsPage)
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +44,19 @@ func Recordings(r *Recorded) ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// maxBrief is how many characters of a command, or of a recording's name, are
+// shown: trace show has all.
+const maxBrief = 160
+
+// brief is s without what would steer, and without its middle if it is long.
+func brief(s string) string {
+	r := []rune(plot.Printable(s))
+	if len(r) <= maxBrief {
+		return string(r)
+	}
+	return string(r[:maxBrief/2]) + "…" + string(r[len(r)-maxBrief/2:])
 }
 
 // recordingsView is what the page shows.

@@ -76,7 +76,7 @@ func (d *distances) draw(p *pen) {
 		for col, j := range d.order {
 			x, v := d.size+d.cell*float64(col), d.Normalized(i, j)
 			step := d.scale.step(v)
-			p.tip = fmt.Sprintf("%s – %s: %s, %d of %d opens", printable(d.Names[i]), printable(d.Names[j]), decimal(v), d.Edits[i][j], max(d.Lengths[i], d.Lengths[j]))
+			p.tip = fmt.Sprintf("%s – %s: %s, %d of %d opens", Printable(d.Names[i]), Printable(d.Names[j]), decimal(v), d.Edits[i][j], max(d.Lengths[i], d.Lengths[j]))
 			p.rect(x, y, d.cell-1, d.cell-1, step0+ink(step))
 			if n <= 16 && i != j {
 				p.text(x+(d.cell-1)/2, y+(d.cell-1)/2, textSize, center, over(step), strconv.FormatFloat(v, 'f', 2, 64))

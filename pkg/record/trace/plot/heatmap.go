@@ -34,7 +34,7 @@ func Heatmap(set *runs.Set, rows int, versions bool) *Picture {
 	same := t.pick(rows)
 	t.arrange()
 	notes := []string{sentence(
-		fmt.Sprintf("How often each of %s opened which paths: %d of %s.", count(len(t.names), "recording"), len(t.paths), count(all, "path")),
+		fmt.Sprintf("How often each of %s opened which paths: %s.", count(len(t.names), "recording"), some(len(t.paths), all, "path")),
 		leftOut(all-len(t.paths)), same)}
 	if !versions {
 		notes[0] += " Versions of a shared object are one path."
@@ -94,7 +94,7 @@ func (t *table) pick(n int) string {
 	if len(t.names) < 2 || same == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s were opened equally often by all.", count(same, "path"))
+	return fmt.Sprintf("Equally often by all: %s.", count(same, "path"))
 }
 
 func numbers(n int) []int {
@@ -181,7 +181,7 @@ func (t *table) picture(title string, notes []string) *Picture {
 			p.text(labelWidth, y+height/2, textSize, right, text, rowLabels[i])
 			for j, c := range row {
 				x, step := x0+cell*float64(j), scale.step(float64(c))
-				p.tip = fmt.Sprintf("%s – %s: %s", printable(t.paths[i]), printable(t.names[j]), count(c, "open"))
+				p.tip = fmt.Sprintf("%s – %s: %s", Printable(t.paths[i]), Printable(t.names[j]), count(c, "open"))
 				p.rect(x, y, cell-1, height-1, step0+ink(step))
 				if numbers && c > 0 {
 					p.text(x+(cell-1)/2, y+(height-1)/2, textSize, center, over(step), strconv.Itoa(c))

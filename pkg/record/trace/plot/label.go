@@ -14,10 +14,10 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// printable escapes what is no visible character: controls, line ends, marks
+// Printable escapes what is no visible character: controls, line ends, marks
 // that turn the direction of a text, bytes that are no UTF-8. What is left is
 // valid in XML.
-func printable(s string) string {
+func Printable(s string) string {
 	var b strings.Builder
 	for i, r := range s {
 		switch {
@@ -33,9 +33,9 @@ func printable(s string) string {
 	return b.String()
 }
 
-// visible is printable, and in quotes if nothing would be seen.
+// visible is Printable, and in quotes if nothing would be seen.
 func visible(s string) string {
-	if s = printable(s); strings.TrimSpace(s) == "" {
+	if s = Printable(s); strings.TrimSpace(s) == "" {
 		return strconv.Quote(s)
 	}
 	return s

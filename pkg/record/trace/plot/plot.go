@@ -68,7 +68,7 @@ func (p *Picture) frame(alone bool) frame {
 	f := frame{width: max(p.width, minWidth) + 2*margin, height: p.height + 2*margin, top: margin, alone: alone}
 	if alone {
 		for _, n := range p.Notes {
-			f.lines = append(f.lines, p.faces.wrap(printable(n), textSize, f.width-2*margin)...)
+			f.lines = append(f.lines, p.faces.wrap(Printable(n), textSize, f.width-2*margin)...)
 		}
 		f.top += titleSize + 10 + lineSpace*float64(len(f.lines))
 		if len(f.lines) > 0 {
@@ -85,7 +85,7 @@ func (p *Picture) on(c vg.Canvas, f frame, image bool) *pen {
 	pen.rect(0, 0, f.width, f.height, back)
 	pen.dx, pen.dy = margin, margin
 	if f.alone {
-		pen.bold(0, titleSize/2, titleSize, text, p.faces.fitBold(printable(p.Title), titleSize, f.width-2*margin))
+		pen.bold(0, titleSize/2, titleSize, text, p.faces.fitBold(Printable(p.Title), titleSize, f.width-2*margin))
 		for i, line := range f.lines {
 			pen.text(0, titleSize+10+lineSpace*(float64(i)+.5), textSize, left, soft, line)
 		}
@@ -145,6 +145,14 @@ func count(n int, what string) string {
 		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)
+}
+
+// some says how many of all are shown: "2 of 3 paths", or "3 paths".
+func some(n, all int, what string) string {
+	if n == all {
+		return count(n, what)
+	}
+	return fmt.Sprintf("%d of %s", n, count(all, what))
 }
 
 // sentence joins what there is to say.

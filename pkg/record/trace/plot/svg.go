@@ -34,7 +34,7 @@ func finish(raw []byte, head svgHead, marks []mark) ([]byte, error) {
 	raw = raw[begin+bytes.IndexByte(raw[begin:], '>')+1:]
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%g" height="%g" viewBox="0 0 %[1]g %[2]g" role="img" aria-label="%s" font-family="'Liberation Sans', Arial, Helvetica, sans-serif">`,
-		round(head.width), round(head.height), html.EscapeString(printable(head.label)))
+		round(head.width), round(head.height), html.EscapeString(Printable(head.label)))
 	for len(raw) > 0 {
 		open := bytes.IndexByte(raw, '<')
 		if open < 0 {
@@ -75,7 +75,7 @@ func writeTag(b *bytes.Buffer, tag string, m mark, inline bool) {
 	if m.width > 0 {
 		b.WriteString(` textLength="` + strconv.FormatFloat(round(m.width), 'g', -1, 64) + `" lengthAdjust="spacingAndGlyphs"`)
 	}
-	switch title := "<title>" + html.EscapeString(printable(m.tip)) + "</title>"; {
+	switch title := "<title>" + html.EscapeString(Printable(m.tip)) + "</title>"; {
 	case m.tip == "" && closed:
 		b.WriteString("/>")
 	case m.tip == "":

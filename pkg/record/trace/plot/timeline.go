@@ -211,16 +211,16 @@ func (t *timeline) notes(o TimelineOptions, few bool) []string {
 // lanes draws each open as a tick, and a line as long as it was held.
 func (t *timeline) lanes(p *pen, x0, y0, height float64, paths []string) {
 	lane := height / float64(len(t.set.Runs))
-	until := map[[3]int]float64{} // where the line ends that begins at a pixel of a row and a run
+	until := map[[3]int]int{} // the pixel where the line ends that begins at one of a row and a run
 	for _, s := range t.spans {
 		y := y0 + height*float64(s.row) + lane*(float64(s.run)+.5)
 		from, to := x0+t.axis.at(s.from), x0+t.axis.at(s.to)
-		about := fmt.Sprintf("%s – %s: %s", printable(paths[s.row]), printable(t.set.Runs[s.run].Name), t.axis.name(s.from, s.to))
-		if place := [3]int{s.row, s.run, int(from)}; until[place] >= to && until[place] > 0 {
-			continue // it would hide what is there already
-		} else {
-			until[place] = to
+		about := fmt.Sprintf("%s – %s: %s", Printable(paths[s.row]), Printable(t.set.Runs[s.run].Name), t.axis.name(s.from, s.to))
+		place := [3]int{s.row, s.run, int(from)}
+		if end, drawn := until[place]; drawn && end >= int(to) {
+			continue // it would be seen as what is there already
 		}
+		until[place] = int(to)
 		if to-from > tick {
 			p.tip = about
 			p.rect(from, y-1.5, to-from, 3, lane0+ink(s.run))
@@ -257,7 +257,7 @@ func (t *timeline) density() (list []cell, counts map[cell]int, most int) {
 func (t *timeline) cells(p *pen, x0, y0 float64, paths []string, s scale) {
 	list, counts, _ := t.density()
 	for _, c := range list {
-		p.tip = fmt.Sprintf("%s – %s: %s", printable(paths[c.row]), t.axis.name(t.axis.value(float64(c.column)*t.axis.unit), 0), count(counts[c], "recording"))
+		p.tip = fmt.Sprintf("%s – %s: %s", Printable(paths[c.row]), t.axis.name(t.axis.value(float64(c.column)*t.axis.unit), 0), count(counts[c], "recording"))
 		p.rect(x0+float64(c.column)*t.axis.unit, y0+rowHeight*float64(c.row)+1, t.axis.unit, rowHeight-2, step0+ink(s.step(float64(counts[c]))))
 	}
 }

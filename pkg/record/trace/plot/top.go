@@ -60,7 +60,7 @@ func Top(counts []Count, rows int, missing bool) *Picture {
 	labels, labelWidth := f.labels(paths, maxLabel)
 	most := shown[0].Times
 	const height, barWidth, gap = 18.0, 360.0, 8.0
-	p := &Picture{Title: title, faces: f, Notes: []string{sentence(fmt.Sprintf("%d of %s that were %s.", len(shown), count(len(counts), "path"), verb), sum(counts[len(shown):]))}}
+	p := &Picture{Title: title, faces: f, Notes: []string{sentence(fmt.Sprintf("%s that were %s.", some(len(shown), len(counts), "path"), verb), sum(counts[len(shown):]))}}
 	p.width = labelWidth + gap + barWidth + gap + f.width(strconv.Itoa(most), textSize)
 	p.height = height * float64(len(shown))
 	p.draw = func(p *pen) {
@@ -70,7 +70,7 @@ func Top(counts []Count, rows int, missing bool) *Picture {
 			p.tip = tip(labels[i], c.Path)
 			p.text(labelWidth, y, textSize, right, text, labels[i])
 			w := max(1, barWidth*float64(c.Times)/float64(most))
-			p.tip = fmt.Sprintf("%s: %d", printable(c.Path), c.Times)
+			p.tip = fmt.Sprintf("%s: %d", Printable(c.Path), c.Times)
 			p.rect(x, y-6, w, 12, bar)
 			p.text(x+w+gap/2, y, textSize, left, text, strconv.Itoa(c.Times))
 		}
@@ -88,5 +88,5 @@ func sum(rest []Count) string {
 	if len(rest) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("The other %d have %d of the times together, %d at most each.", len(rest), times, rest[0].Times)
+	return fmt.Sprintf("The other %d come to %d times together, %d at most each.", len(rest), times, rest[0].Times)
 }

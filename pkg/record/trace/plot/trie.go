@@ -159,7 +159,7 @@ func (r *treeRow) label() string {
 	switch {
 	case r.rest:
 		return "… " + count(r.paths, "path") + " more"
-	case r.dir && r.path == "" && r.depth == 0:
+	case r.dir && r.name == "": // the root of those that do not begin alike
 		return "all  (" + count(r.paths, "path") + ")"
 	case r.dir && r.own > 0:
 		return fmt.Sprintf("%s  (%s, %s of itself)", name, count(r.paths, "path"), count(r.own, "open"))
@@ -167,6 +167,14 @@ func (r *treeRow) label() string {
 		return name + "  (" + count(r.paths, "path") + ")"
 	}
 	return name
+}
+
+// full is the path, which of a directory ends in a slash.
+func (r *treeRow) full() string {
+	if (r.dir || r.rest) && (r.name != "" || r.path != "") {
+		return r.path + "/"
+	}
+	return r.path
 }
 
 // lines are the shown nodes, and after those of each directory what is not,
@@ -223,7 +231,7 @@ func Trie(counts []Count, rows int) *Picture {
 		for i, r := range list {
 			y := height*float64(i) + height/2
 			p.text(countWidth, y, textSize, right, soft, strconv.Itoa(r.opens))
-			p.tip = fmt.Sprintf("%s: %s, %s", printable(r.path), count(r.opens, "open"), count(r.paths, "path"))
+			p.tip = fmt.Sprintf("%s: %s, %s", visible(r.full()), count(r.opens, "open"), count(r.paths, "path"))
 			ofBar := bar
 			if r.dir || r.rest {
 				ofBar = step0 + 4
@@ -237,7 +245,7 @@ func Trie(counts []Count, rows int) *Picture {
 			if r.rest {
 				ofName = soft
 			} else {
-				p.tip = r.path
+				p.tip = r.full()
 			}
 			p.text(at(r), y, textSize, left, ofName, labels[i])
 		}
