@@ -96,12 +96,6 @@ func newRecordingsView(r *Recorded) (*recordingsView, error) {
 		v.Commands = v.Commands || row.Command != ""
 		v.Recordings = append(v.Recordings, row)
 	}
-	rows := func(usual int) int {
-		if r.Rows > 0 {
-			return r.Rows
-		}
-		return usual
-	}
 	opens := plot.Opens(r.Set)
 	add := func(s section, p *plot.Picture) error {
 		svg, err := p.Inline()
@@ -119,7 +113,7 @@ func newRecordingsView(r *Recorded) (*recordingsView, error) {
 		return nil, err
 	}
 	if len(r.Set.Runs) > 1 {
-		if err := add(section{ID: "heatmap"}, plot.Heatmap(r.Set, rows(plot.HeatmapRows), r.Versions)); err != nil {
+		if err := add(section{ID: "heatmap"}, plot.Heatmap(r.Set, r.Rows, r.Versions)); err != nil {
 			return nil, err
 		}
 		if r.Distances != nil {
@@ -128,13 +122,13 @@ func newRecordingsView(r *Recorded) (*recordingsView, error) {
 			}
 		}
 	}
-	if err := add(section{ID: "trie"}, plot.Trie(opens, rows(plot.TrieRows))); err != nil {
+	if err := add(section{ID: "trie"}, plot.Trie(opens, r.Rows)); err != nil {
 		return nil, err
 	}
-	if err := add(section{ID: "top", Counts: opens, What: "Opens of each path"}, plot.Top(opens, rows(plot.TopRows), false)); err != nil {
+	if err := add(section{ID: "top", Counts: opens, What: "Opens of each path"}, plot.Top(opens, r.Rows, false)); err != nil {
 		return nil, err
 	}
-	err := add(section{ID: "missing", Counts: r.Missing, What: "Paths that were never there"}, plot.Top(r.Missing, rows(plot.TopRows), true))
+	err := add(section{ID: "missing", Counts: r.Missing, What: "Paths that were never there"}, plot.Top(r.Missing, r.Rows, true))
 	return v, err
 }
 

@@ -55,7 +55,7 @@ func read(t *testing.T, set *runs.Set, name string, data []byte) {
 
 func recordingsOf(t *testing.T, set *runs.Set) string {
 	t.Helper()
-	r := &Recorded{Set: set, Timeline: plot.TimelineOptions{Rows: plot.TimelineRows}}
+	r := &Recorded{Set: set, Timeline: plot.TimelineOptions{}}
 	for _, run := range set.Runs {
 		for _, p := range run.Missing {
 			r.Missing = append(r.Missing, plot.Count{Path: set.Name(p), Times: 1})

@@ -21,7 +21,7 @@ type table struct {
 }
 
 // Heatmap shows how often each recording opened which paths: those that differ
-// most between the recordings, rows in all. Rows and columns that are alike
+// most between the recordings, at most rows of them; 0: HeatmapRows. Rows and columns that are alike
 // stand together. versions says whether versions of a shared object are paths of
 // their own.
 func Heatmap(set *runs.Set, rows int, versions bool) *Picture {
@@ -31,7 +31,7 @@ func Heatmap(set *runs.Set, rows int, versions bool) *Picture {
 		return message(title, "No recording opened a file.")
 	}
 	all := len(t.paths)
-	same := t.pick(rows)
+	same := t.pick(atMost(rows, HeatmapRows))
 	t.arrange()
 	notes := []string{sentence(
 		fmt.Sprintf("How often each of %s opened which paths: %s.", count(len(t.names), "recording"), some(len(t.paths), all, "path")),

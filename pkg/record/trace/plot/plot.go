@@ -28,9 +28,9 @@ type Picture struct {
 	faces         *faces
 }
 
-// Limits on what a picture shows, and rows that suit each kind.
+// Limits on what a picture should show, and the rows that suit each kind.
 const (
-	MaxRecordings = 200 // of Heatmap and Distance
+	MaxRecordings = 200 // of Heatmap and Distance: there are as many columns
 	MaxRows       = 2000
 	TimelineRows  = 100
 	HeatmapRows   = 60
@@ -137,6 +137,14 @@ func (p *Picture) PNG() ([]byte, error) {
 		return nil, fmt.Errorf("drawing %s: %w", p.Title, err)
 	}
 	return b.Bytes(), nil
+}
+
+// atMost is n, or what is usual where n is 0.
+func atMost(n, usual int) int {
+	if n <= 0 {
+		return usual
+	}
+	return n
 }
 
 // count says how many there are of something: "1 path", "2 paths".

@@ -41,8 +41,8 @@ func SortCounts(counts []Count) {
 	})
 }
 
-// Top shows the first rows of counts, of what title says. missing says that
-// they are of paths that were looked for in vain.
+// Top shows the first of counts, which are sorted, in as many rows; 0: TopRows.
+// missing says that the paths were looked for in vain, not opened.
 func Top(counts []Count, rows int, missing bool) *Picture {
 	title, verb, none := "Most opened paths", "opened", "No file was opened."
 	if missing {
@@ -51,7 +51,7 @@ func Top(counts []Count, rows int, missing bool) *Picture {
 	if len(counts) == 0 {
 		return message(title, none)
 	}
-	shown := counts[:min(rows, len(counts))]
+	shown := counts[:min(atMost(rows, TopRows), len(counts))]
 	f := newFaces()
 	var paths []string
 	for _, c := range shown {
