@@ -91,12 +91,12 @@ func (t *timeline) lanes(p *pen, x0, y0, height float64, paths []string) {
 	for _, s := range t.spans {
 		y := y0 + height*float64(s.row) + lane*(float64(s.run)+.5)
 		from, to := x0+t.axis.at(s.from), x0+t.axis.at(s.to)
-		about := fmt.Sprintf("%s – %s: %s", Printable(paths[s.row]), Printable(t.set.Runs[s.run].Name), t.axis.name(s.from, s.to))
 		place := [3]int{s.row, s.run, int(from)}
 		if end, drawn := until[place]; drawn && end >= int(to) {
 			continue // it would be seen as what is there already
 		}
 		until[place] = int(to)
+		about := fmt.Sprintf("%s – %s: %s", Printable(paths[s.row]), Printable(t.set.Runs[s.run].Name), t.axis.name(s.from, s.to))
 		if to-from > tick {
 			p.tip = about
 			p.rect(from, y-1.5, to-from, 3, lane0+ink(s.run))
