@@ -79,7 +79,7 @@ func (t *timeline) notes(o TimelineOptions, few bool) []string {
 	}
 	rest := ""
 	if n := t.all - len(t.rows); n > 0 {
-		rest = fmt.Sprintf("The %d rows of paths that were opened first are shown; %d more are left out.", len(t.rows), n)
+		rest = fmt.Sprintf("The first %d rows are shown; %d more are left out.", len(t.rows), n)
 	}
 	return []string{sentence(what, x, held, rest)}
 }
