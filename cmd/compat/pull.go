@@ -44,8 +44,8 @@ func newPull(docs documents) *cobra.Command {
 		Use:   "pull REF",
 		Short: "Pull a spec or a recording from a registry, an OCI layout or the local store",
 		Long: `Pull the spec at REF, or the one attached to the image REF, for this machine's
-platform or --platform. A recording is pulled where it is what REF names, and
-one that is attached to the image REF with --artifact-type
+platform or --platform. A recording or a model is pulled where it is what REF names,
+and a recording that is attached to the image REF with --artifact-type
 ` + artifact.TypeRecording + `.
 
 Digest, size, types and schema are verified before anything is written, and
@@ -64,11 +64,11 @@ it without the network.` + exitStatuses,
 			if err != nil {
 				return err
 			}
-			if want == artifact.TypeSpec || want == artifact.TypeRecording {
+			if want == artifact.TypeSpec || want == artifact.TypeRecording || want == artifact.TypeModel {
 				o.Validate = docs.Validate
 			}
 			if !cmd.Flags().Changed("artifact-type") {
-				o.Held = []string{artifact.TypeRecording}
+				o.Held = []string{artifact.TypeRecording, artifact.TypeModel}
 			}
 			doc, err := remote.Fetch(cmd.Context(), o, args[0], want, remote.PullAlways)
 			done()
@@ -124,6 +124,9 @@ func fileName(doc *remote.Document) string {
 	if !plain || name[0] == '.' || name[0] == '-' || !slices.Contains([]string{".json", ".zst"}, filepath.Ext(name)) {
 		if doc.MediaType == artifact.MediaTypeRecording {
 			return defaultRecording
+		}
+		if doc.MediaType == artifact.MediaTypeModel {
+			return defaultModel
 		}
 		return local.DefaultFile
 	}

@@ -18,8 +18,8 @@ func newPush(docs documents) *cobra.Command {
 		Long: `Push the spec in FILE (default ` + local.DefaultFile + `), or that of the program TARGET, stated
 on the way, to REF: HOST/REPOSITORY:TAG in a registry, NAME:TAG in the local
 store, or DIR:TAG with --oci-layout. REF:TAG1,TAG2 sets several tags. A FILE
-that is a recording becomes an artifact of its own type; a plain one is
-compressed first.
+that is a recording or a model (compat trace model) becomes an artifact of its own
+type; a plain recording is compressed first.
 
 A tag that holds the same already is left as it is. SOURCE_DATE_EPOCH sets the
 time of creation, and so the digest.` + exitStatuses,

@@ -29,11 +29,14 @@ const defaultRecording = "recording.jsonl.zst"
 const annotationTruncated = "org.compspec.recording.truncated"
 
 // artifactDocuments are the documents that push, attach and pull know: specs,
-// and recordings, which are told by their content.
+// and recordings and models, which are told by their content.
 type artifactDocuments struct{ local.Documents }
 
 // Load implements documents.
 func (d artifactDocuments) Load(ctx context.Context, arg string) (layer []byte, mediaType, artifactType, title string, err error) {
+	if data, ok, err := readModel(arg); ok || err != nil {
+		return data, artifact.MediaTypeModel, artifact.TypeModel, defaultModel, err
+	}
 	if !isRecording(arg) {
 		return d.Documents.Load(ctx, arg)
 	}
@@ -58,6 +61,9 @@ func (d artifactDocuments) Validate(mediaType string, data []byte) error {
 	case artifact.MediaTypeRecording:
 	case artifact.MediaTypeLaunch:
 		return spindle.Validate(data)
+	case artifact.MediaTypeModel:
+		_, err := decodeModel(data)
+		return err
 	default:
 		return d.Documents.Validate(mediaType, data)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/compspec/compat/pkg/hostindex"
 	"github.com/compspec/compat/pkg/record"
 	"github.com/compspec/compat/pkg/record/trace"
+	"github.com/compspec/compat/schemas"
 )
 
 func TestMain(m *testing.M) {
@@ -45,13 +46,14 @@ func TestMain(m *testing.M) {
 //	exits N CMD ARG...    run CMD, which must end with exit status N
 //	image REF PLATFORM... push an image, or an index of several platforms
 //	root DIR PROGRAM...   copy programs with their libraries and loader into a root
+//	schema NAME FILE      check a JSON document; the file may be stdout
 //	tmpfs DIR SIZE        mount a file system of that size until the script ends
 //	zstd FILE OUT         compress FILE
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		Setup:               setup,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "image": image, "root": root, "tmpfs": tmpfs, "zstd": compress},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "image": image, "root": root, "schema": schema, "tmpfs": tmpfs, "zstd": compress},
 		Condition:           condition,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -200,4 +202,14 @@ func compress(ts *testscript.TestScript, neg bool, args []string) {
 	enc, err := zstd.NewWriter(nil)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), enc.EncodeAll([]byte(ts.ReadFile(args[0])), nil), 0o666))
+}
+
+// schema checks a file, or stdout, against a schema of the project.
+func schema(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: schema NAME FILE|stdout")
+	}
+	if err := schemas.Validate(args[0], []byte(ts.ReadFile(args[1]))); err != nil {
+		ts.Fatalf("%s: %v", args[1], err)
+	}
 }

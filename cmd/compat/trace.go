@@ -28,7 +28,7 @@ Exit status: 0 done; 2 usage; the verbs below list theirs.`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newTraceShow(), newTraceDistance(), newTracePlot())
+	cmd.AddCommand(newTraceShow(), newTraceDistance(), newTraceModel(), newTracePlot())
 	return cmd
 }
 

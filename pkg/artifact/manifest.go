@@ -160,6 +160,8 @@ func layerTypes(artifactType string) []string {
 		return []string{MediaTypeHostIndex}
 	case TypeLaunch:
 		return []string{MediaTypeLaunch}
+	case TypeModel:
+		return []string{MediaTypeModel}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ const (
 	TypeRecording = "application/vnd.compspec.recording.v1"
 	TypeHostIndex = "application/vnd.compspec.hostindex.v1"
 	TypeLaunch    = "application/vnd.compspec.launch.v1"
+	TypeModel     = "application/vnd.compspec.model.v1"
 )
 
 // Media types of the layer that carries each document.
@@ -18,6 +19,7 @@ const (
 	MediaTypeRecording = "application/vnd.compspec.recording.events.v1.jsonl+zstd"
 	MediaTypeHostIndex = "application/vnd.compspec.hostindex.v1.json+zstd"
 	MediaTypeLaunch    = "application/vnd.compspec.launch.plan.v1+json"
+	MediaTypeModel     = "application/vnd.compspec.model.v1+json"
 
 	// Layers behind a launch plan: the content of one file, or those of several
 	// small ones, one behind the other.

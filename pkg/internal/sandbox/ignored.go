@@ -40,24 +40,29 @@ func ignoredSignals(known uint64) uint64 {
 	return known
 }
 
+// sigaction is the kernel's (asm-generic/signal.h); zero is the default action.
+type sigaction struct {
+	handler, flags, restorer uintptr
+	mask                     uint64
+}
+
+// setAction sets the action of a signal, which can fail for SIGKILL and SIGSTOP
+// only, and returns the one that it had.
+func setAction(sig syscall.Signal, action sigaction) (old sigaction) {
+	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), uintptr(unsafe.Pointer(&old)), sigSetSize, 0, 0)
+	return old
+}
+
 // setMark makes the runtime store the mark, for good: done again it is there
 // already. SIGTTIN comes only to who reads from a terminal in the background,
 // which main does not; its action is what it was afterwards.
 func setMark() {
-	type sigaction struct {
-		handler, flags, restorer uintptr
-		mask                     uint64
-	}
-	const n = uintptr(syscall.SIGTTIN)
 	handler := uint64(mark)
-	marked, old := sigaction{handler: uintptr(handler)}, sigaction{}
-	if _, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&marked)), uintptr(unsafe.Pointer(&old)), sigSetSize, 0, 0); errno != 0 {
-		return
-	}
+	old := setAction(syscall.SIGTTIN, sigaction{handler: uintptr(handler)})
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGTTIN)
 	signal.Stop(c)
-	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, n, uintptr(unsafe.Pointer(&old)), 0, sigSetSize, 0, 0)
+	setAction(syscall.SIGTTIN, old)
 }
 
 // dataRanges are the addresses of the binary's variables, .bss too: its program

@@ -119,8 +119,8 @@ func (p *Process) watch() {
 // stopped stops main as the program has stopped, so that the shell, which
 // knows only main, takes the terminal back. It returns when main is continued.
 func (p *Process) stopped() {
-	// ^Z stops both of us, and fg continues both: what is reported may be over
-	// already, where main runs first.
+	// fg continues both of us: what is reported may be over already, where main
+	// runs first.
 	time.Sleep(5 * time.Millisecond)
 	info, err := waitid(p.pid, waitStopped|syscall.WNOHANG)
 	if err != nil || info.pid == 0 {
@@ -130,11 +130,9 @@ func (p *Process) stopped() {
 	if sig != syscall.SIGTSTP && sig != syscall.SIGTTIN && sig != syscall.SIGTTOU || p.signal.ignored(sig) {
 		sig = syscall.SIGSTOP
 	}
-	syscall.Kill(os.Getpid(), sig)
-	// A stop takes effect on the way out of kill(2) at the latest when the signal
-	// is taken by this thread; another may take it, so look that it was done.
-	time.Sleep(time.Millisecond)
-	if isStopped(p.pid) {
+	p.signal.halt(sig)
+	// A stop that was not waited for is another one: ^Z right after fg.
+	if info, err := waitid(p.pid, waitStopped|waitNoWait|syscall.WNOHANG); err == nil && info.pid == 0 && isStopped(p.pid) {
 		p.Signal(syscall.SIGCONT)
 	}
 }

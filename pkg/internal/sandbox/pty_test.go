@@ -208,6 +208,67 @@ func TestJobControl(t *testing.T) {
 	}
 }
 
+// stops puts the terminal in order for a while before it stops, as editors do, or
+// with an argument does not stop at all.
+const stops = `
+import os, signal, sys, time
+def stop(n, f):
+    time.sleep(0.3)
+    os.write(1, b"<in order>")
+    os.kill(os.getpid(), signal.SIGSTOP)
+signal.signal(signal.SIGTSTP, stop if len(sys.argv) < 2 else signal.SIG_IGN)
+os.write(1, b"ready>")
+os.read(0, 100)
+os.write(1, b"done")
+sys.exit(41)
+`
+
+// The program decides when it stops, and whether: the shell has the terminal back
+// no sooner.
+func TestProgramDecidesOnStop(t *testing.T) {
+	sandboxtest.Require(t, "python3", "bash")
+	exe := self(t)
+	script := filepath.Join(openDir(t), "stops.py")
+	if err := os.WriteFile(script, []byte(stops), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range everyCaller(t) {
+		t.Run(c.name, func(t *testing.T) {
+			p := startOn(t, c.as(exec.Command("/bin/bash", "--norc", "--noprofile", "-i")))
+			p.expect("prompt> ")
+			command := exe + " " + strings.Join(c.flags(), " ") + " -- python3 " + script
+			p.write(command + "\n")
+			p.expect("ready>")
+			p.write("\x1a")
+			p.expect("<in order>")
+			p.expect("Stopped")
+			p.expect("prompt> ")
+			if text := p.all(); strings.Index(text, "Stopped") < strings.Index(text, "<in order>") {
+				t.Errorf("stopped before the program was ready: %q", text)
+			}
+			p.write("fg\n")
+			time.Sleep(100 * time.Millisecond)
+			p.write("\n")
+			p.expect("done")
+			p.write("echo status=$?\n")
+			p.expect("status=41")
+			p.expect("prompt> ")
+			before := strings.Count(p.all(), "Stopped")
+			p.write(command + " on\n")
+			p.expect("ready>")
+			p.write("\x1a")
+			time.Sleep(100 * time.Millisecond)
+			p.write("\n")
+			p.expect("done")
+			p.write("echo status=$?\n")
+			p.expect("status=41")
+			if strings.Count(p.all(), "Stopped") != before {
+				t.Errorf("a program that ignores ^Z was stopped: %q", p.all())
+			}
+		})
+	}
+}
+
 func TestInteractiveShell(t *testing.T) {
 	sandboxtest.Require(t, "bash")
 	exe := self(t)

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"unsafe"
 )
@@ -19,9 +20,11 @@ func newForwarder(p *Process, creds credentials) *forwarder {
 	return &forwarder{p, creds.ignored, make(chan os.Signal, 64), make(chan struct{})}
 }
 
-// listen takes the signals over. SIGTSTP, SIGTTIN and SIGTTOU keep their
-// default: main stops, as the program does. What main was started to ignore
-// stays ignored.
+// listen takes the signals over. SIGTTIN and SIGTTOU keep their default: main
+// stops, as the program does. SIGTSTP would stop main before the program has
+// stopped, if it does at all: the shell would take the terminal while the program
+// still has it, and could lose to it what is typed next. What main was started
+// to ignore stays ignored.
 func (f *forwarder) listen() {
 	defer close(f.ready)
 	// Not all 64: each costs a handshake with the runtime's signal thread. The
@@ -29,7 +32,7 @@ func (f *forwarder) listen() {
 	var list []os.Signal
 	for _, n := range []syscall.Signal{
 		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
-		syscall.SIGTERM, syscall.SIGCONT, syscall.SIGXCPU, syscall.SIGWINCH, syscall.SIGPWR,
+		syscall.SIGTERM, syscall.SIGCONT, syscall.SIGTSTP, syscall.SIGXCPU, syscall.SIGWINCH, syscall.SIGPWR,
 	} {
 		if !f.ignored(n) {
 			list = append(list, n)
@@ -50,19 +53,32 @@ func (f *forwarder) run() {
 			continue
 		}
 		switch sig {
-		case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGWINCH:
+		case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGWINCH:
 			// From the terminal they reach its whole foreground group, the program too.
 			if foreground() {
 				continue
 			}
 		case syscall.SIGCONT:
-			// fg and bg continue the group; a program that runs has had it.
-			if foreground() && !isStopped(f.p.pid) {
+			// fg continues the group. Where main alone was continued, stopped sees to it.
+			if foreground() {
 				continue
 			}
 		}
 		_ = f.p.Signal(sig) // the program has just ended
 	}
+}
+
+// halt stops main by a signal that was not taken over, or is not to be.
+func (f *forwarder) halt(sig syscall.Signal) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if sig == syscall.SIGTSTP {
+		// signal.Reset leaves a handler of the runtime's, which ignores it.
+		was := setAction(sig, sigaction{})
+		defer setAction(sig, was)
+	}
+	// Sent to this thread, it takes effect before the call returns.
+	syscall.Tgkill(os.Getpid(), syscall.Gettid(), sig)
 }
 
 // stop gives the signals back; run, if it was started, ends.
