@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +12,7 @@ import (
 	"github.com/compspec/compat/pkg/record/trace/distance"
 	"github.com/compspec/compat/pkg/record/trace/plot"
 	"github.com/compspec/compat/pkg/record/trace/runs"
+	"github.com/compspec/compat/pkg/record/trace/tracetest"
 )
 
 // add reads a recording into set that opens paths, each for 2 ms.
@@ -96,14 +95,11 @@ func names(plain bool) (out []string) {
 
 // browserPages are those that a browser opens, by file name.
 func browserPages(t *testing.T) map[string]string {
-	one, many, bad, none := runs.NewSet(), runs.NewSet(), runs.NewSet(), runs.NewSet()
+	one, bad, none := runs.NewSet(), runs.NewSet(), runs.NewSet()
 	add(t, one, "one", []string{"app", "-x"}, names(true)...)
 	var thousand []string
 	for i := range 1000 {
 		thousand = append(thousand, fmt.Sprintf("/usr/share/data/part%d/a-longer-name-of-a-file-%d.dat", i%30, i))
-	}
-	for i := range 43 {
-		add(t, many, fmt.Sprintf("lammps-release_%d_update%d", i, i%3), nil, thousand[i%5*10:][:50+i%4]...)
 	}
 	add(t, bad, "plain", evil, names(false)...)
 	for i := 0; i < len(evil); i += 4 {
@@ -113,21 +109,9 @@ func browserPages(t *testing.T) map[string]string {
 	add(t, bad, "thousand", nil, thousand...)
 	read(t, bad, "cut off", []byte(`{"schemaVersion":1,"mediaType":"`+trace.MediaType+`","argv":[],"start":"2026-01-02T03:04:05Z","host":"","kernel":"","arch":"","mode":"paths","view":"","passthrough":false,"watch":[],"unrecorded":[]}`+"\n"))
 	add(t, none, "empty", nil)
-	out := map[string]string{
-		"one.html": recordingsOf(t, one), "many.html": recordingsOf(t, many), "hostile.html": recordingsOf(t, bad), "empty.html": recordingsOf(t, none), "broken.html": brokenPage,
+	return map[string]string{
+		"one.html": recordingsOf(t, one), "real.html": recordingsOf(t, tracetest.Set(t)), "hostile.html": recordingsOf(t, bad), "empty.html": recordingsOf(t, none), "broken.html": brokenPage,
 	}
-	if files, _ := filepath.Glob(filepath.Join(os.Getenv("COMPAT_RECORDINGS"), "*.out")); os.Getenv("COMPAT_RECORDINGS") != "" {
-		set := runs.NewSet()
-		for _, file := range files {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			read(t, set, filepath.Base(file), data)
-		}
-		out["real.html"] = recordingsOf(t, set)
-	}
-	return out
 }
 
 // Whatever paths, names and commands are, the page has the same tags as with
@@ -174,7 +158,7 @@ func TestRecordingsPage(t *testing.T) {
 	pages := browserPages(t)
 	for name, wants := range map[string][]string{
 		"one.html":     {`id="timeline"`, `id="trie"`, `id="top"`, `id="missing"`, "<strong>1 recording.</strong>", "<code>app -x</code>", "14 paths", "100.000"},
-		"many.html":    {`id="heatmap"`, `id="distance"`, "<strong>43 recordings.</strong>", "prefers-color-scheme: dark"},
+		"real.html":    {`id="heatmap"`, `id="distance"`, "<strong>43 recordings.</strong>", "prefers-color-scheme: dark"},
 		"hostile.html": {"cut off: what follows is not here", "Warnings", "and 518 more paths"},
 		"empty.html":   {"No recording opened a file.", "No file was opened.", "Nothing was looked for in vain."},
 	} {
@@ -191,7 +175,7 @@ func TestRecordingsPage(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(pages["one.html"], "heatmap") || strings.Contains(pages["one.html"], "Warnings") || strings.Contains(pages["many.html"], "Command") {
+	if strings.Contains(pages["one.html"], "heatmap") || strings.Contains(pages["one.html"], "Warnings") || strings.Contains(pages["real.html"], "Command") {
 		t.Error("a page has a part with nothing in it")
 	}
 }

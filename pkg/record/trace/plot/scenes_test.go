@@ -10,6 +10,7 @@ import (
 	"github.com/compspec/compat/pkg/record/trace"
 	"github.com/compspec/compat/pkg/record/trace/distance"
 	"github.com/compspec/compat/pkg/record/trace/runs"
+	"github.com/compspec/compat/pkg/record/trace/tracetest"
 )
 
 // add reads a recording of events into set.
@@ -105,6 +106,7 @@ func scenes(t testing.TB) map[string]*runs.Set {
 		thousand = append(thousand, fmt.Sprintf("/data/%d/part%d/file%d.bin", i%3, i%17, i))
 	}
 	add(t, scene("1000 paths"), "thousand", opens(thousand...)...)
+	out["real"] = tracetest.Set(t)
 	bad := scene("hostile")
 	add(t, bad, "plain", opens(hostile...)...)
 	add(t, bad, "<script>\n\u202e\xff"+strings.Repeat("n", 4000), opens(hostile...)...)
