@@ -228,10 +228,12 @@ func TestDuration(t *testing.T) {
 // Rows and columns that are alike stand together, and what differs is kept.
 func TestHeatmapOrder(t *testing.T) {
 	set := runs.NewSet()
+	all := []string{"/always", "/1/even", "/1/odd", "/2/even", "/2/odd", "/3/even", "/3/odd"}
+	add(t, set, "z", opens(all...)...)
 	for i, name := range []string{"a", "x", "b", "y"} {
 		paths := []string{"/always"}
-		for k := range 3 {
-			paths = append(paths, fmt.Sprintf("/%d/of-kind-%d", k, i%2))
+		for k := 1 + i%2; k < len(all); k += 2 {
+			paths = append(paths, all[k])
 		}
 		add(t, set, name, opens(paths...)...)
 	}
@@ -243,11 +245,72 @@ func TestHeatmapOrder(t *testing.T) {
 		t.Errorf("what does not differ is kept: %q", table.paths)
 	}
 	table.arrange()
-	if got := strings.Join(table.names, ""); got != "abxy" && got != "xyab" {
-		t.Errorf("columns %s", got)
+	columns := strings.Join(table.names, "")
+	if !strings.Contains(columns, "ab") || !strings.Contains(columns, "xy") {
+		t.Errorf("columns %s", columns)
 	}
-	if kinds := fmt.Sprint(table.paths); strings.LastIndex(kinds, "kind-0") > strings.Index(kinds, "kind-1") && strings.LastIndex(kinds, "kind-1") > strings.Index(kinds, "kind-0") {
-		t.Errorf("rows %s", kinds)
+	if table.paths[0][2:] != table.paths[1][2:] || table.paths[1][2:] != table.paths[2][2:] {
+		t.Errorf("rows %q", table.paths)
+	}
+	for i, path := range table.paths {
+		for j, name := range table.names {
+			want := 0
+			if name == "z" || (path[2:] == "/even") == (name < "x") {
+				want = 1
+			}
+			if table.counts[i][j] != want {
+				t.Errorf("%s in %s: %d, want %d", path, name, table.counts[i][j], want)
+			}
+		}
+	}
+}
+
+// Rows are in the order of the first open in any recording, or by process.
+func TestTimelineRows(t *testing.T) {
+	set := runs.NewSet()
+	add(t, set, "one", opens("/a", "/b", "/a")...)
+	add(t, set, "two", opens("/c", "/a", "/d")...)
+	rows := func(o TimelineOptions) string {
+		var names []string
+		l := newTimeline(set, o)
+		for _, r := range l.rows {
+			name := set.Name(r.path)
+			if o.ByProcess {
+				name += fmt.Sprintf(" %d %d", r.run, r.tgid)
+			}
+			names = append(names, name)
+		}
+		return fmt.Sprint(strings.Join(names, ", "), " of ", l.all)
+	}
+	for want, o := range map[string]TimelineOptions{
+		"/a, /c, /b, /d of 4": {}, "/a, /c of 4": {Rows: 2},
+		"/a 0 7, /a 0 8, /b 0 9, /d 1 7, /c 1 8, /a 1 9 of 6": {ByProcess: true},
+	} {
+		if got := rows(o); got != want {
+			t.Errorf("%+v: %s, want %s", o, got, want)
+		}
+	}
+	spans := newTimeline(set, TimelineOptions{}).spans
+	if s := spans[0]; s != (span{row: 0, run: 0, from: 0, to: 1}) {
+		t.Errorf("the first open is %+v", s)
+	}
+	if s := newTimeline(set, TimelineOptions{Time: true}).spans[2]; s != (span{row: 0, run: 0, from: 2e6, to: 2e6 + 1e11}) {
+		t.Errorf("the open that is held is %+v", s)
+	}
+}
+
+// Of many recordings each counts once in a cell.
+func TestTimelineDensity(t *testing.T) {
+	set := runs.NewSet()
+	for i := range 9 {
+		add(t, set, fmt.Sprint(i), opens("/a", []string{"/b", "/c"}[i%2])...)
+	}
+	l := newTimeline(set, TimelineOptions{})
+	l.axis = newAxis(l.spans, false, newFaces())
+	l.spans = append(l.spans, l.spans[len(l.spans)-1]) // the last of them twice
+	list, counts, most := l.density()
+	if got := fmt.Sprint(list, counts[cell{0, 0}], counts[cell{1, 1}], counts[cell{2, 1}], most); got != "[{0 0} {1 1} {2 1}] 9 5 4 9" {
+		t.Error(got)
 	}
 }
 
