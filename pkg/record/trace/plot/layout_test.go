@@ -1,6 +1,7 @@
 package plot
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -311,6 +312,36 @@ func TestTimelineDensity(t *testing.T) {
 	list, counts, most := l.density()
 	if got := fmt.Sprint(list, counts[cell{0, 0}], counts[cell{1, 1}], counts[cell{2, 1}], most); got != "[{0 0} {1 1} {2 1}] 9 5 4 9" {
 		t.Error(got)
+	}
+}
+
+// Rows and columns of distances have the names of what they are about.
+func TestDistanceLabels(t *testing.T) {
+	set := runs.NewSet()
+	for _, name := range []string{"a1", "b1", "a2", "b2"} {
+		add(t, set, name, opens("/"+name[:1])...)
+	}
+	d := read(t, svgOf(t, pictures(t, set)["distance"]))
+	line := func(name string) string { // of the texts in a row
+		var row []box
+		for _, b := range d.texts {
+			for _, c := range d.texts {
+				if c.text == name && c.x1-c.x0 > c.y1-c.y0 && math.Abs(b.y0-c.y0) < 3 && math.Abs(b.y1-c.y1) < 3 {
+					row = append(row, b)
+				}
+			}
+		}
+		slices.SortFunc(row, func(a, b box) int { return cmp.Compare(a.x0, b.x0) })
+		var out []string
+		for _, b := range row {
+			out = append(out, b.text)
+		}
+		return strings.Join(out, " ")
+	}
+	for name, want := range map[string]string{"a1": "0.00 1.00 1.00 a1", "a2": "0.00 1.00 1.00 a2", "b1": "1.00 1.00 0.00 b1", "b2": "1.00 1.00 0.00 b2"} {
+		if got := line(name); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 

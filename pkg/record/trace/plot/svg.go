@@ -37,10 +37,10 @@ func finish(raw []byte, head svgHead, marks []mark) ([]byte, error) {
 		round(head.width), round(head.height), html.EscapeString(Printable(head.label)))
 	for len(raw) > 0 {
 		open := bytes.IndexByte(raw, '<')
-		if open < 0 {
+		end := bytes.IndexByte(raw, '>') + 1
+		if open < 0 || end <= open {
 			break
 		}
-		end := open + bytes.IndexByte(raw[open:], '>') + 1
 		b.Write(raw[:open]) // text is escaped: each < begins a tag
 		tag := string(raw[open:end])
 		raw = raw[end:]
