@@ -162,7 +162,7 @@ func writeEvaluated(w io.Writer, e *evaluated, anomalies bool) error {
 		return err
 	}
 	if n := len(e.Orders); n > 0 {
-		fmt.Fprintf(w, "\nAt most %d can be right (%.3f): elsewhere the same opens were followed by different ones.\n",
+		fmt.Fprintf(w, "\nNo model could get more right than %d (%.3f): the rest is new, or at forks.\n",
 			e.Orders[n-1].Decidable, part(e.Orders[n-1].Decidable, e.Orders[n-1].Opens))
 	}
 	if anomalies {

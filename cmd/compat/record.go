@@ -22,7 +22,7 @@ type recordFlags struct {
 	out, outDir, mode, mount string
 	watch, bind              []string
 	readOnly, mpi            bool
-	events, summary          bool
+	events, summary, digests bool
 	attach                   attachment
 	against                  against
 	made                     bool // the recording's file is new
@@ -38,6 +38,7 @@ func (f *recordFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.mpi, "mpi", false, "this is a rank of an MPI job: one view a machine, one recording a rank")
 	flags.BoolVar(&f.events, "events", false, "print the events on stderr while they happen")
 	flags.BoolVar(&f.summary, "summary", false, "say on stderr at the end what the recording comes to")
+	flags.BoolVar(&f.digests, "digests", false, "at the end sum the contents of the files that were read, for trace diff")
 	flags.StringVar(&f.mount, "mount", "", "show the recorded view at this empty directory until a signal comes, and run nothing")
 	f.attach.add(flags)
 	f.against.add(flags)
@@ -62,6 +63,11 @@ used, and what was in another place, of another content, or without a symbol
 version. Data files that may differ from run to run (see gen --trace) are not
 missed in the spec.
 
+With --digests the recording ends with a sha256 of each file that the program
+read and nobody changed meanwhile, up to 1 GiB, by which compat trace diff tells
+what is the same in another place. It takes the time of reading them once more,
+after the program's end; ^C ends it, and what was summed by then is there.
+
 Exit status: 0 or another of the program's, 128+n after signal n; 125 compat
 itself failed, or with --strict the run differs from its spec; 126 CMD is not
 executable; 127 CMD is not there. With --mount: 0 done; 2 usage; 6 this kernel
@@ -84,7 +90,7 @@ or host cannot do it; 125 another failure.`,
 }
 
 func (f *recordFlags) run(cmd *cobra.Command, args []string) error {
-	o := record.Options{Argv: args, Mode: trace.Mode(f.mode), ReadOnly: f.readOnly}
+	o := record.Options{Argv: args, Mode: trace.Mode(f.mode), ReadOnly: f.readOnly, Digests: f.digests}
 	switch o.Mode {
 	case trace.ModePaths, trace.ModeReads, trace.ModeFull:
 	default:

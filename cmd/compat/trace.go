@@ -24,11 +24,12 @@ func newTrace() *cobra.Command {
 		Long: `Look into recordings: what a program asked of the file system, in order.
 
 Exit status: 0 done; 2 usage; the verbs below list theirs.`,
-		Example: "  compat trace show run.jsonl.zst --failed",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  compat trace show run.jsonl.zst --failed
+  compat trace diff old.jsonl.zst new.jsonl.zst`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newTraceShow(), newTraceDistance(), newTraceModel(), newTracePlot())
+	cmd.AddCommand(newTraceShow(), newTraceDistance(), newTraceModel(), newTraceDiff(), newTracePlot())
 	return cmd
 }
 

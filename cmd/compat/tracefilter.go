@@ -39,9 +39,14 @@ func (f *eventFilter) check(command string) error {
 			return exit.UsageError(command, "--op %q is not one of %s", op, strings.Join(names, ", "))
 		}
 	}
-	for _, glob := range f.paths {
+	return checkGlobs(command, "--path", f.paths)
+}
+
+// checkGlobs returns an error with exit status 2 for what matchPath cannot take.
+func checkGlobs(command, flag string, globs []string) error {
+	for _, glob := range globs {
 		if _, err := path.Match(glob, ""); err != nil || glob == "" {
-			return exit.UsageError(command, "--path %q is no pattern of names with *, ? and [...]", glob)
+			return exit.UsageError(command, "%s %q is no pattern of names with *, ? and [...]", flag, glob)
 		}
 	}
 	return nil

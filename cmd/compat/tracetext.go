@@ -73,6 +73,9 @@ func eventDetails(e *trace.Event) string {
 	if e.Offset != 0 {
 		fmt.Fprintf(&b, " offset=%d", e.Offset)
 	}
+	if e.Digest != "" {
+		b.WriteString(" " + e.Digest)
+	}
 	if e.Handle != 0 {
 		fmt.Fprintf(&b, " handle=%d", e.Handle)
 	}

@@ -68,6 +68,10 @@ type Options struct {
 	// Live gets the events too while they happen, as a plain recording; nil:
 	// nobody. The program waits where it is not read.
 	Live *os.File
+	// Digests: once the program has ended the content of each file that it read and
+	// did not change is summed. Files of more than 1 GiB are left out; the end of
+	// Run's context ends it, and what was summed up to then is there.
+	Digests bool
 	// Rank is the program's in an MPI job, and Share names the view that the
 	// ranks of a machine share; empty: a view of its own.
 	Rank  *int
@@ -105,9 +109,9 @@ func (e *UnsupportedError) Error() string { return e.Err.Error() }
 var ErrLost = errors.New("the recorder's server ended, and the program with it; what was recorded up to then is there")
 
 // Run runs the program and returns when it has ended and the recording is
-// written. A Result beside an error holds the program's status: only the
+// written. The end of ctx does not end the program. A Result beside an error holds the program's status: only the
 // recording is not whole. Errors match NotStartedError, UnsupportedError, ErrLost.
-func Run(_ context.Context, o Options) (*Result, error) {
+func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Env == nil {
 		o.Env = os.Environ()
 	}
@@ -140,7 +144,7 @@ func Run(_ context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	footer, err := finish(s, &exit)
+	footer, err := finish(ctx, s, &exit)
 	return &Result{Exit: exit, Footer: footer}, err
 }
 
@@ -198,7 +202,7 @@ func Mount(ctx context.Context, dir string, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	footer, err := finish(s, nil)
+	footer, err := finish(context.WithoutCancel(ctx), s, nil)
 	return &Result{Footer: footer}, err
 }
 

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -27,12 +28,14 @@ type config struct {
 	Header trace.Header
 	Plain  bool
 	Live   bool
+	// Digests of files are made at the end.
+	Digests bool
 }
 
 // configure says what to record: the program at path, or, without one, what is
 // mounted.
 func configure(o *Options, path string, way sandbox.Way) (body []byte, files []*os.File, err error) {
-	c := &config{Header: header(o, path), Plain: o.Plain, Live: o.Live != nil}
+	c := &config{Header: header(o, path), Plain: o.Plain, Live: o.Live != nil, Digests: o.Digests}
 	c.Header.View = string(way)
 	files = []*os.File{o.Output}
 	if o.Live != nil {
@@ -43,13 +46,17 @@ func configure(o *Options, path string, way sandbox.Way) (body []byte, files []*
 }
 
 // finish has the recording ended, and waits until it is written. exit is nil
-// where no program was started.
-func finish(s *viewserver.Server, exit *int) (f trace.Footer, err error) {
+// where no program was started. If ctx ends meanwhile, digests are left out; if
+// it has ended already, that was about the program.
+func finish(ctx context.Context, s *viewserver.Server, exit *int) (f trace.Footer, err error) {
+	if ctx.Err() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
 	body, err := json.Marshal(trace.Footer{Exit: exit})
 	if err != nil {
 		return f, err
 	}
-	body, err = s.Finish(body)
+	body, err = s.Finish(ctx, body)
 	if len(body) > 0 {
 		err = errors.Join(json.Unmarshal(body, &f), err)
 	}
@@ -127,11 +134,11 @@ func (s *session) Leave(v *viewserver.View, last bool) {
 }
 
 // End implements viewserver.Session: the recording ends.
-func (s *session) End(v *viewserver.View, body []byte) ([]byte, error) {
+func (s *session) End(v *viewserver.View, body []byte, hurry func() bool) ([]byte, error) {
 	var f trace.Footer
 	err := json.Unmarshal(body, &f)
 	if err == nil {
-		f, err = s.end(f, v.FS.Requests())
+		f, err = s.end(f, v.FS.Requests(), hurry)
 	}
 	out, _ := json.Marshal(f)
 	return out, err

@@ -28,6 +28,7 @@ type session struct {
 	started  time.Time
 	writer   *trace.Writer
 	live     *trace.Writer // nil: nobody looks on
+	used     *used         // nil: no digests
 }
 
 // newSession takes a configuration that came with its files.
@@ -39,6 +40,9 @@ func newSession(r *recorder, pid int, body []byte, files []*os.File) (*session, 
 	s := &session{recorder: r, pid: pid, config: &c, output: files[0]}
 	if c.Live {
 		s.liveTo = files[1]
+	}
+	if c.Digests {
+		s.used = &used{using: trace.NewUsing()}
 	}
 	return s, nil
 }
@@ -68,12 +72,19 @@ func (s *session) event(ev *trace.Event) {
 	if s.live != nil {
 		s.live.Write(ev)
 	}
+	if s.used != nil && ev.Op != trace.OpDigest {
+		s.used.add(ev)
+	}
 }
 
-// end writes the footer, and gives it.
-func (s *session) end(f trace.Footer, requests map[string]int64) (trace.Footer, error) {
+// end writes the digests and the footer, which it gives. Its time is the
+// program's end, whatever the digests take.
+func (s *session) end(f trace.Footer, requests map[string]int64, hurry func() bool) (trace.Footer, error) {
 	f.Requests = requests
 	f.Time = int64(time.Since(s.started))
+	if s.used != nil {
+		s.used.digests(s.started, hurry, s.event)
+	}
 	err := s.writer.Close(f)
 	if s.live != nil {
 		s.live.Close(f)

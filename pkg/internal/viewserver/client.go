@@ -1,6 +1,7 @@
 package viewserver
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -222,11 +223,16 @@ func (s *Server) Wait(p *sandbox.Process) (exit int, err error) {
 }
 
 // Finish has the program's session ended, and waits for the reply, and for the
-// server's end unless it is still needed. Lost or Wait must have been called.
-func (s *Server) Finish(body []byte) ([]byte, error) {
+// server's end unless it is still needed. The end of ctx cuts short what the
+// server does then. Lost or Wait must have been called.
+func (s *Server) Finish(ctx context.Context, body []byte) ([]byte, error) {
 	if err := s.send(append([]byte{kindEnd}, body...)); err != nil {
 		return nil, err // it has ended, and the program upon that before it could be
 	}
+	defer context.AfterFunc(ctx, func() {
+		// No message: one that the server has not read when it ends would take its reply away.
+		_ = s.try(true, func(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) })
+	})()
 	r, ok := <-s.replies
 	if r.Last && s.pid != 0 {
 		s.ended()

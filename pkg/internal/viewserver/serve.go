@@ -37,8 +37,10 @@ type Session interface {
 	Lost()
 	// Leave is called when the program has ended, last where no other is there.
 	Leave(v *View, last bool)
-	// End makes the reply, after Leave. An error is said beside it.
-	End(v *View, body []byte) ([]byte, error)
+	// End makes the reply, after Leave. An error is said beside it. What may take
+	// long ends when hurry says so: the one that waits for the reply wants it now,
+	// or is gone. Any goroutine may ask.
+	End(v *View, body []byte, hurry func() bool) ([]byte, error)
 }
 
 // View is what sessions see of the server.
@@ -124,6 +126,14 @@ type session struct {
 }
 
 func (s *session) reply(r Reply, files ...*os.File) { _ = send(s.control, r.encode(), files...) }
+
+// hurry reports whether the other side has shut its end down after the message
+// that asked for the end, or is gone.
+func (s *session) hurry() bool {
+	p := []unix.PollFd{{Fd: int32(s.control), Events: unix.POLLIN}}
+	n, err := unix.Poll(p, 0)
+	return err == nil && n > 0
+}
 
 // run serves until nobody uses the view any more.
 func (s *serving) run(b []byte, files []*os.File) error {
@@ -268,7 +278,7 @@ func (s *serving) control(x *session) (ended bool) {
 		return false
 	}
 	last := s.leave(x)
-	body, err := x.End(&s.view, b[1:])
+	body, err := x.End(&s.view, b[1:], x.hurry)
 	out := Reply{Body: body}
 	if err != nil {
 		out.Err = err.Error()

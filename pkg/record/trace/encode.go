@@ -32,6 +32,7 @@ func appendEvent(j *jsontext.Writer, e *Event) {
 	optInt(j, "size", e.Size)
 	optInt(j, "offset", e.Offset)
 	optInt(j, "dur", e.Duration)
+	j.OptText("digest", e.Digest)
 	j.Raw("}\n")
 }
 

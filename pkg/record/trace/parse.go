@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -84,6 +85,7 @@ const (
 	hasSize
 	hasOffset
 	hasDuration
+	hasDigest
 )
 
 func (p *parser) event(line []byte, e *Event) error {
@@ -125,6 +127,8 @@ func (p *parser) event(line []byte, e *Event) error {
 			bit, e.Offset = hasOffset, p.int()
 		case "dur":
 			bit, e.Duration = hasDuration, p.int()
+		case "digest":
+			bit, e.Digest = hasDigest, p.digest()
 		}
 		if bit == 0 || have&bit != 0 {
 			p.unknown(key, bit != 0)
@@ -133,6 +137,9 @@ func (p *parser) event(line []byte, e *Event) error {
 	})
 	if have&hasTime == 0 || have&hasOp == 0 {
 		p.fail("it lacks t or op")
+	}
+	if have&hasDigest != 0 != (e.Op == OpDigest) {
+		p.fail("operation digest has a digest, and no other has")
 	}
 	return p.end("event")
 }
@@ -167,6 +174,16 @@ func (p *parser) errno() string {
 		p.fail("%.32q is no errno", name)
 	}
 	return name
+}
+
+// digest is sha256: and 64 hexadecimal digits, in lower case.
+func (p *parser) digest() string {
+	s := p.r.Raw()
+	hex, ok := bytes.CutPrefix(s, []byte("sha256:"))
+	if !ok || len(hex) != 64 || len(bytes.Trim(hex, "0123456789abcdef")) > 0 {
+		p.fail("%.72q is no digest", s)
+	}
+	return string(s)
 }
 
 func (p *parser) op() Op {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -98,7 +99,7 @@ func TestSchemaNamesWhatIsRead(t *testing.T) {
 		t.Errorf("%d counts, want %d", len(counts.Properties), len(Ops()))
 	}
 	data := record(t, false, header(), []Event{
-		{1, OpOpen, "/\xff", "/\xff", "EIO", 2, 3, 4, "sh", 5, true, 6, 7, 8},
+		{1, OpDigest, "/\xff", "/\xff", "EIO", 2, 3, 4, "sh", 5, true, 6, 7, 8, "sha256:" + strings.Repeat("0", 64)},
 	}, &Footer{})
 	lines := bytes.Split(data, []byte("\n"))
 	for i, want := range []object{s.Defs.Header, s.Defs.Event} {

@@ -28,7 +28,7 @@ const (
 )
 
 // Op says what was asked of the file system. The names are those of FUSE
-// requests (include/uapi/linux/fuse.h).
+// requests (include/uapi/linux/fuse.h), but for OpDigest, which is none.
 type Op string
 
 // Operations. Those marked R are recorded in the modes reads and full, those
@@ -66,6 +66,7 @@ const (
 	OpLsxattr  Op = "listxattr" // F
 	OpIoctl    Op = "ioctl"     // F
 	OpFlush    Op = "flush"     // F: a descriptor was closed, not the last one perhaps
+	OpDigest   Op = "digest"    // no request: what the recorder found in Path after the run, where it was told to look
 )
 
 // Ops lists all operations, in the order of their constants.
@@ -73,7 +74,7 @@ func Ops() []Op {
 	return []Op{
 		OpLookup, OpOpen, OpCreate, OpTmpfile, OpOpendir, OpRelease, OpReadlink, OpMkdir, OpMknod, OpSymlink, OpLink,
 		OpRename, OpUnlink, OpRmdir, OpSetattr, OpAccess, OpSetxattr, OpRmxattr, OpReaddir, OpRead, OpWrite, OpCopy,
-		OpAlloc, OpFsync, OpLock, OpSeek, OpGetattr, OpStatfs, OpGetxattr, OpLsxattr, OpIoctl, OpFlush,
+		OpAlloc, OpFsync, OpLock, OpSeek, OpGetattr, OpStatfs, OpGetxattr, OpLsxattr, OpIoctl, OpFlush, OpDigest,
 	}
 }
 
@@ -93,6 +94,7 @@ type Event struct {
 	Size     int64  // bytes: of the file when opened and when released, or read, or written
 	Offset   int64  // bytes
 	Duration int64  // nanoseconds that the request took
+	Digest   string // of OpDigest, and of no other: sha256:HEX of the content, Size bytes
 }
 
 // Mode says how much a recording sees.

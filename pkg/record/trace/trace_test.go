@@ -46,6 +46,9 @@ func randomEvent(g *rand.Rand) Event {
 	if g.IntN(2) == 0 {
 		e.Errno = "ENOENT"
 	}
+	if e.Op == OpDigest {
+		e.Digest = "sha256:" + strings.Repeat("0f", 32)
+	}
 	return e
 }
 
@@ -134,8 +137,9 @@ func TestLine(t *testing.T) {
 		want string
 	}{
 		{Event{Op: OpLookup}, `{"t":0,"op":"lookup"}`},
-		{Event{1, OpOpen, "/a", "/b", "EIO", 2, 3, 4, "sh", 5, true, 6, 7, 8},
+		{Event{1, OpOpen, "/a", "/b", "EIO", 2, 3, 4, "sh", 5, true, 6, 7, 8, ""},
 			`{"t":1,"op":"open","path":"/a","path2":"/b","errno":"EIO","handle":2,"pid":3,"tgid":4,"comm":"sh","flags":5,"exec":true,"size":6,"offset":7,"dur":8}`},
+		{Event{Time: 9, Op: OpDigest, Path: "/a", Size: 3, Digest: "sha256:00"}, `{"t":9,"op":"digest","path":"/a","size":3,"digest":"sha256:00"}`},
 		{Event{Op: OpRename, Path: "/\xff", Path2: "/ä\xff\""},
 			`{"t":0,"op":"rename","path":"/\ufffd","pathBytes":"L/8=","path2":"/ä\ufffd\"","path2Bytes":"L8Ok/yI="}`},
 	} {
@@ -203,6 +207,11 @@ func TestInvalid(t *testing.T) {
 		{"an empty line", head + event + "\n" + event, "line 3"},
 		{"an operation that is none", head + `{"t":1,"op":"dance"}` + "\n", `"dance"`},
 		{"an errno that is none", head + `{"t":1,"op":"open","errno":"no"}` + "\n", `"no"`},
+		{"a digest of a request", head + `{"t":1,"op":"open","digest":"sha256:` + strings.Repeat("0", 64) + `"}` + "\n", "digest"},
+		{"a digest that lacks it", head + `{"t":1,"op":"digest","path":"/a"}` + "\n", "digest"},
+		{"a digest that is too short", head + `{"t":1,"op":"digest","path":"/a","digest":"sha256:00"}` + "\n", "no digest"},
+		{"a digest in capitals", head + `{"t":1,"op":"digest","path":"/a","digest":"sha256:` + strings.Repeat("A", 64) + `"}` + "\n", "no digest"},
+		{"a digest of another kind", head + `{"t":1,"op":"digest","path":"/a","digest":"sha512:` + strings.Repeat("0", 64) + `"}` + "\n", "no digest"},
 		{"a member twice", head + `{"t":1,"op":"open","t":2}` + "\n", "twice"},
 		{"a member that is none", head + `{"t":1,"op":"open","x":2}` + "\n", `"x"`},
 		{"a zero too many", head + `{"t":01,"op":"open"}` + "\n", "line 2"},

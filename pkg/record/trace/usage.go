@@ -35,7 +35,25 @@ type File struct {
 	Programs []string
 }
 
-// use gathers a Usage.
+// Using gathers a Usage from events, for one goroutine.
+type Using struct{ use }
+
+// NewUsing begins with no event.
+func NewUsing() *Using {
+	return &Using{use{files: map[string]*file{}, missing: map[string]bool{}, seen: map[string]bool{}, listed: map[string]bool{}, made: map[string]bool{}, running: map[int]*process{}, named: map[string]string{}}}
+}
+
+// Add takes the next event.
+func (u *Using) Add(e *Event) {
+	switch e.Errno {
+	case "":
+		u.event(e)
+	case "ENOENT":
+		u.missing[e.Path] = true
+	}
+}
+
+// use is what was gathered.
 type use struct {
 	files    map[string]*file
 	missing  map[string]bool
@@ -60,7 +78,7 @@ type process struct {
 // ReadUsage reads all events that are left. It returns the error of Reader.Next,
 // but io.EOF.
 func ReadUsage(r *Reader) (*Usage, error) {
-	u := use{files: map[string]*file{}, missing: map[string]bool{}, seen: map[string]bool{}, listed: map[string]bool{}, made: map[string]bool{}, running: map[int]*process{}, named: map[string]string{}}
+	u := NewUsing()
 	var e Event
 	for {
 		if err := r.Next(&e); errors.Is(err, io.EOF) {
@@ -68,14 +86,16 @@ func ReadUsage(r *Reader) (*Usage, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		switch e.Errno {
-		case "":
-			u.event(&e)
-		case "ENOENT":
-			u.missing[e.Path] = true
-		}
+		u.Add(&e)
 	}
-	out := &Usage{Header: r.Header(), Truncated: r.Truncated(), Programs: u.programs}
+	out := u.Usage()
+	out.Header, out.Truncated = r.Header(), r.Truncated()
+	return out, nil
+}
+
+// Usage is what the events came to, without a header. None may be added after.
+func (u *Using) Usage() *Usage {
+	out := &Usage{Programs: u.programs}
 	for _, name := range slices.Sorted(maps.Keys(u.files)) {
 		f := u.files[name]
 		f.Changed = f.Changed || u.within(name)
@@ -97,7 +117,7 @@ func ReadUsage(r *Reader) (*Usage, error) {
 	delete(u.seen, "")
 	out.Seen = slices.Sorted(maps.Keys(u.seen))
 	out.Missing, out.Listed = slices.Sorted(maps.Keys(u.missing)), slices.Sorted(maps.Keys(u.listed))
-	return out, nil
+	return out
 }
 
 func (u *use) event(e *Event) {

@@ -32,6 +32,10 @@ func TestReadUsage(t *testing.T) {
 {"t":3,"op":"open","path":"/2","tgid":8,"comm":"a"}
 {"t":4,"op":"open","path":"/3","tgid":9,"comm":"other"}`,
 			"/bin/a", "/1 r /bin/a; /2 r /bin/a; /3 r ; /bin/a rx /bin/a"},
+		{"what the recorder found later was not used", `
+{"t":1,"op":"open","path":"/1"}
+{"t":2,"op":"digest","path":"/1","size":3,"digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000"}
+{"t":3,"op":"digest","path":"/2","size":3,"digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000"}`, "", "/1 r "},
 		{"what failed was not used", `
 {"t":1,"op":"open","path":"/1","errno":"EACCES","tgid":7,"comm":"a"}
 {"t":2,"op":"unlink","path":"/2","errno":"EROFS","tgid":7,"comm":"a"}`, "", ""},

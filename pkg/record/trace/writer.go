@@ -88,7 +88,7 @@ func NewWriter(w io.Writer, h *Header, opts WriterOptions) (*Writer, error) {
 // Write adds an event. It waits only where the output is 4 MiB behind. An error
 // says that the event was dropped: the output has failed before (then it is
 // that of Err), the event's line is longer than 512 KiB, its operation is
-// none, or the Writer is closed. It may be called by several goroutines.
+// none or the digest not its own, or the Writer is closed. It may be called by several goroutines.
 func (t *Writer) Write(e *Event) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -105,6 +105,9 @@ func (t *Writer) Write(e *Event) error {
 	case !known:
 		t.dropped++
 		return fmt.Errorf("recording an event: there is no operation %q", e.Op)
+	case (e.Digest != "") != (e.Op == OpDigest):
+		t.dropped++
+		return fmt.Errorf("recording %s: that operation has a digest, and no other has", OpDigest)
 	}
 	start := len(t.front.B)
 	appendEvent(&t.front, e)

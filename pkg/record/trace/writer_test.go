@@ -104,7 +104,7 @@ func TestWriteRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range []Event{{Op: "dance"}, {Op: OpOpen, Path: strings.Repeat("x", maxLine)}} {
+	for _, e := range []Event{{Op: "dance"}, {Op: OpDigest, Path: "/a"}, {Op: OpOpen, Digest: "sha256:00"}, {Op: OpOpen, Path: strings.Repeat("x", maxLine)}} {
 		if w.Write(&e) == nil {
 			t.Errorf("wrote %.40v", e)
 		}
@@ -122,7 +122,7 @@ func TestWriteRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if events, err := readAll(r); len(events) != 1 || !errors.Is(err, io.EOF) || r.Footer() == nil || r.Footer().Dropped != 2 {
+	if events, err := readAll(r); len(events) != 1 || !errors.Is(err, io.EOF) || r.Footer() == nil || r.Footer().Dropped != 4 {
 		t.Errorf("%d events, %v, footer %+v", len(events), err, r.Footer())
 	}
 	if _, err := NewWriter(io.Discard, &Header{Argv: []string{strings.Repeat("x", maxHeader)}}, WriterOptions{}); err == nil {

@@ -146,7 +146,7 @@ func (s *session) Lost() {}
 func (s *session) Leave(*viewserver.View, bool) {}
 
 // End gives the numbers of the result.
-func (s *session) End(v *viewserver.View, _ []byte) ([]byte, error) {
+func (s *session) End(v *viewserver.View, _ []byte, _ func() bool) ([]byte, error) {
 	le := binary.LittleEndian
 	b := []byte{boolean(v.FS.Passthrough())}
 	t := s.viewer.table

@@ -156,7 +156,7 @@ func Run(_ context.Context, o Options) (*Result, error) {
 		}
 		return nil, err
 	}
-	body, err := s.Finish(nil)
+	body, err := s.Finish(context.Background(), nil)
 	if err == nil {
 		err = r.decode(body)
 	}

@@ -11,9 +11,10 @@ type Evaluation struct {
 	Order int // the longest context
 	Opens int // that were predicted
 	Right int
-	// Decidable is how many could be right at most: where the same opens from
-	// the beginning on were followed by different ones in different recordings,
-	// the most frequent. Nothing in what was opened tells these apart.
+	// Decidable is how many could be right at most, of all but the new ones: where
+	// the same opens from the beginning on were followed by different ones in
+	// different recordings, the most frequent. Nothing in what was opened tells
+	// these apart.
 	Decidable int
 	// Misses, by their Kind.
 	New, Forks, Strayed int
@@ -95,7 +96,7 @@ func (m *Model) Evaluate(set *runs.Set) *Evaluation {
 			opens[j] = id
 		}
 		e.out.Recordings = append(e.out.Recordings, e.recording(run.Name, opens, func(j int) string { return names[raw[j]] }, gaps, none))
-		seen.add(raw, 1)
+		seen.add(raw, 1, func(p uint32) bool { _, known := ids[names[p]]; return !known })
 	}
 	e.out.Decidable = seen.decidable()
 	e.judge()
@@ -111,8 +112,18 @@ type evaluator struct {
 
 func newEvaluator(m *Model) *evaluator {
 	e := &evaluator{m: m, p: m.Predictor(), history: newHistories(), out: Evaluation{Order: m.Order, Recordings: []Result{}}}
+	recordings := make([]int, len(m.Paths)) // that open it
 	for _, s := range m.Sequences {
-		e.history.add(s.Opens, s.Count)
+		seen := map[uint32]bool{}
+		for _, p := range s.Opens {
+			if !seen[p] {
+				recordings[p] += s.Count
+			}
+			seen[p] = true
+		}
+	}
+	for _, s := range m.Sequences {
+		e.history.add(s.Opens, s.Count, func(p uint32) bool { return recordings[p] < 2 })
 	}
 	return e
 }

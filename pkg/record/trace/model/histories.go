@@ -5,7 +5,7 @@ package model
 type histories struct {
 	child  map[edge]int32
 	weight []int // recordings that came by, by node
-	paths  []int // and for how many of them it went on: see decidable
+	best   []int // and for how many of them it went on the same way: see decidable
 }
 
 type edge struct {
@@ -14,11 +14,12 @@ type edge struct {
 }
 
 func newHistories() *histories {
-	return &histories{child: map[edge]int32{}, weight: []int{0}, paths: []int{0}}
+	return &histories{child: map[edge]int32{}, weight: []int{0}, best: []int{0}}
 }
 
-// add adds a sequence that n recordings have.
-func (h *histories) add(opens []uint32, n int) {
+// add adds a sequence that n recordings have. A path that is new, in that no
+// other recording has it, is not to be known.
+func (h *histories) add(opens []uint32, n int, isNew func(uint32) bool) {
 	node := int32(0)
 	h.weight[0] += n
 	for _, p := range opens {
@@ -26,10 +27,12 @@ func (h *histories) add(opens []uint32, n int) {
 		if !ok {
 			next = int32(len(h.weight))
 			h.child[edge{node, p}] = next
-			h.weight, h.paths = append(h.weight, 0), append(h.paths, 0)
+			h.weight, h.best = append(h.weight, 0), append(h.best, 0)
 		}
 		h.weight[next] += n
-		h.paths[node] = max(h.paths[node], h.weight[next])
+		if !isNew(p) {
+			h.best[node] = max(h.best[node], h.weight[next])
+		}
 		node = next
 	}
 }
@@ -55,11 +58,11 @@ func (h *histories) others(node int32, but exclusion) int {
 	return n
 }
 
-// decidable is how many opens are right if at each node the most frequent is
-// predicted.
+// decidable is how many opens are right if at each node the most frequent one is
+// predicted that is not new.
 func (h *histories) decidable() int {
 	n := 0
-	for _, best := range h.paths {
+	for _, best := range h.best {
 		n += best
 	}
 	return n

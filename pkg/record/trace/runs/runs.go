@@ -34,6 +34,8 @@ type Run struct {
 	Opens     []Open // that went well, of files, in the order of the recording
 	Missing   []Path // looked for and never there, in the order of the first time
 	Programs  []Path // executed by execve(2), in the order of the first time
+	// Digests of files that were read, sha256:HEX; nil: the recording has none.
+	Digests map[Path]string
 }
 
 // Open is a file that was opened, or created.
@@ -139,6 +141,11 @@ func (b *builder) event(e *trace.Event) {
 			b.run.Opens[i].Held = max(e.Time-b.run.Opens[i].Time, 0)
 			delete(b.open, e.Handle)
 		}
+	case trace.OpDigest:
+		if b.run.Digests == nil {
+			b.run.Digests = map[Path]string{}
+		}
+		b.run.Digests[b.set.ID(e.Path)] = e.Digest
 	case trace.OpRename, trace.OpCopy:
 		b.there[b.set.ID(e.Path2)] = true
 	case trace.OpLookup, trace.OpGetattr, trace.OpMkdir, trace.OpMknod, trace.OpSymlink, trace.OpLink, trace.OpOpendir, trace.OpReadlink:
