@@ -205,3 +205,35 @@ func TestInterruptWhileReadingThePassword(t *testing.T) {
 		})
 	}, "compat", "login", host, "-u", "me", "--password-stdin")
 }
+
+// A command that waits for a recording on standard input can be ended, and leaves
+// the file that it was to write as it was.
+func TestInterruptWhileARecordingComes(t *testing.T) {
+	t.Parallel()
+	for _, words := range []string{"trace show -", "trace stats -", "trace convert - --to csv --out out.csv", "trace convert - --to native --out out.csv"} {
+		t.Run(words, func(t *testing.T) {
+			t.Parallel()
+			u := newUser(t)
+			u.writes("out.csv", "what was there")
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			defer w.Close()
+			u.interruptWith(r, func(*exec.Cmd, <-chan struct{}) {
+				// more than is looked at to tell what it is, and than a pipe holds: once it is written, much was read
+				_ = w.SetWriteDeadline(time.Now().Add(patience))
+				if _, err := w.WriteString("2024/11/21 18:34:47 logger.go:63: 1732214087000000000 Lookup    /opt\n" + strings.Repeat("x\n", 80<<10)); err != nil {
+					t.Error(err)
+				}
+			}, strings.Fields("compat "+words)...)
+			if text := u.reads("out.csv"); text != "what was there" {
+				t.Errorf("out.csv holds %q", text)
+			}
+			if left := u.leftovers(); len(left) > 0 {
+				t.Errorf("temporary files are left: %v", left)
+			}
+		})
+	}
+}

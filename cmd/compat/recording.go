@@ -131,7 +131,7 @@ func (f *fetcher) openRecording(ctx context.Context, arg, pull string) (r io.Rea
 	if arg == "-" {
 		// A read of standard input cannot be interrupted: leave it behind.
 		pr, pw := io.Pipe()
-		context.AfterFunc(ctx, func() { pr.CloseWithError(ctx.Err()) })
+		context.AfterFunc(ctx, func() { pw.CloseWithError(ctx.Err()) })
 		go func() {
 			_, err := io.Copy(pw, f.cmd.InOrStdin())
 			pw.CloseWithError(err)

@@ -3,6 +3,7 @@ package artifact
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path"
@@ -16,7 +17,16 @@ import (
 // its directory are synced, so that it outlasts a power failure once WriteFile
 // has returned. A symbolic link stays, and its target is replaced; what is no
 // regular file, such as /dev/null or a pipe, is written to.
-func WriteFile(name string, data []byte, perm os.FileMode, durable bool) (err error) {
+func WriteFile(name string, data []byte, perm os.FileMode, durable bool) error {
+	return WriteFileBy(name, perm, durable, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// WriteFileBy is WriteFile for what is not held in memory: write writes it, and
+// nothing is left of the file where it returns an error.
+func WriteFileBy(name string, perm os.FileMode, durable bool, write func(io.Writer) error) (err error) {
 	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
 		host, err := rootfs.NewHost("")
 		if err != nil {
@@ -27,7 +37,7 @@ func WriteFile(name string, data []byte, perm os.FileMode, durable bool) (err er
 			return err
 		}
 		if info, err := os.Stat(real); err == nil && !info.Mode().IsRegular() {
-			return writeInto(real, data)
+			return writeInto(real, write)
 		}
 		name = real
 	}
@@ -43,7 +53,7 @@ func WriteFile(name string, data []byte, perm os.FileMode, durable bool) (err er
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	if _, err := f.Write(data); err != nil {
+	if err := write(f); err != nil {
 		return err
 	}
 	if durable {
@@ -63,13 +73,12 @@ func WriteFile(name string, data []byte, perm os.FileMode, durable bool) (err er
 	return nil
 }
 
-func writeInto(name string, data []byte) error {
+func writeInto(name string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	return errors.Join(write(f), f.Close())
 }
 
 // syncDir makes a rename in dir last through a power failure. Some file

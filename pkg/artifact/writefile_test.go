@@ -1,6 +1,8 @@
 package artifact
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -50,6 +52,33 @@ func TestWriteFileReplacesRegularFilesOnly(t *testing.T) {
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 4 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// Where the writing fails midway, the file is as it was, and there is no other.
+func TestWriteFileByFails(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "x")
+	fault := errors.New("no more")
+	fail := func(w io.Writer) error {
+		_, err := io.WriteString(w, "half")
+		return errors.Join(err, fault)
+	}
+	for _, before := range []string{"", "old"} {
+		if before != "" {
+			if err := os.WriteFile(name, []byte(before), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := WriteFileBy(name, 0o666, false, fail); !errors.Is(err, fault) {
+			t.Error(err)
+		}
+		if got, _ := os.ReadFile(name); string(got) != before {
+			t.Errorf("it holds %q, not %q", got, before)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v %v", left, err)
 	}
 }

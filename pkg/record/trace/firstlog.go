@@ -1,108 +1,35 @@
 package trace
 
 import (
-	"bytes"
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"time"
 )
 
-// firstLog reads the log of the first recorder, fs-record, as if it were a
-// recording. A line is
-//
-//	2024/11/21 18:34:47 logger.go:63: 1732214087012379646 Open      /usr/bin/lmp	7
-//
-// with the time in nanoseconds since 1970, what was done, the path, padded with
-// blanks, and after a tab the descriptor that pairs Open and Close. Complete
-// ends the run. Lines of other programs may stand between them.
+// firstLog reads the log of the first recorder as if it were a recording. Lines
+// of other programs may stand between its own.
 type firstLog struct {
-	base   int64 // nanoseconds since 1970, of the first event
-	first  Event // read ahead, for base
-	ahead  bool  // first was not returned yet
-	fds    map[uint64]uint64
-	handle uint64 // the last one given out
-	counts map[Op]int64
-	latest int64
-	footer *Footer // Complete was there
+	started bool
+	base    int64            // nanoseconds since 1970, of the first event
+	first   Event            // read ahead, for base
+	ahead   bool             // first was not returned yet
+	handles map[int64]uint64 // by descriptor, of those that are open
+	handle  uint64           // the last one given out
+	counts  map[Op]int64
+	latest  int64   // of the times, nanoseconds since the first event
+	glued   int64   // events with something before them in their lines
+	footer  *Footer // Complete was there
 }
 
-var firstOps = map[string]Op{"Lookup": OpLookup, "Open": OpOpen, "Create": OpCreate, "Close": OpRelease, "Readlink": OpReadlink, "Complete": ""}
-
-// firstStamp is what stands before "logger.go:", with 0 for each digit.
-const firstStamp, firstMark = "0000/00/00 00:00:00 ", "logger.go:"
-
-// firstLine is a line of such a log. glued says that something else stands
-// before it in the same line.
-func firstLine(line []byte) (e Event, fd uint64, complete, glued, ok bool) {
-	for from := 0; ; {
-		at := bytes.Index(line[from:], []byte(firstMark))
-		if at < 0 {
-			return e, 0, false, false, false
-		}
-		at += from
-		from = at + len(firstMark)
-		if begin := at - len(firstStamp); begin >= 0 && isStamp(line[begin:at]) {
-			if e, fd, complete, ok = firstEvent(line[from:]); ok {
-				return e, fd, complete, begin > 0, true
-			}
-		}
-	}
-}
-
-func isStamp(b []byte) bool {
-	for i, c := range []byte(firstStamp) {
-		if c == '0' && (b[i] < '0' || b[i] > '9') || c != '0' && b[i] != c {
-			return false
-		}
-	}
-	return true
-}
-
-// firstEvent reads what follows "logger.go:". Time is that since 1970.
-func firstEvent(b []byte) (e Event, fd uint64, complete, ok bool) {
-	number, rest, ok1 := bytes.Cut(b, []byte(": "))
-	stamp, rest, ok2 := bytes.Cut(rest, []byte(" "))
-	name, rest, ok3 := bytes.Cut(rest, []byte(" "))
-	if _, err := strconv.ParseUint(string(number), 10, 31); err != nil || !ok1 || !ok2 || !ok3 {
-		return e, 0, false, false
-	}
-	ns, err := strconv.ParseInt(string(stamp), 10, 64)
-	op, known := firstOps[string(name)]
-	path, column, hasFD := bytes.Cut(bytes.TrimLeft(rest, " "), []byte("\t"))
-	path = bytes.TrimRight(path, " \r")
-	if err != nil || ns < 0 || !known || len(path) == 0 || path[0] != '/' {
-		return e, 0, false, false
-	}
-	if hasFD {
-		// a name may have tabs in it: the descriptor stands after the last
-		if i := bytes.LastIndexByte(column, '\t'); i >= 0 {
-			path, column = rest[:len(rest)-len(column)+i], column[i+1:]
-			path = bytes.Trim(path, " ")
-		}
-		fd, err = strconv.ParseUint(string(bytes.TrimRight(column, " \r")), 10, 63)
-	}
-	if err != nil || !hasFD && (op == OpOpen || op == OpRelease) {
-		return e, 0, false, false
-	}
-	return Event{Time: ns, Op: op, Path: string(path)}, fd + 1, op == "", true // 0 is none
-}
-
-// looksFirst reports whether a line of such a log is among the first of begin.
-func looksFirst(begin []byte) bool {
-	for line := range bytes.SplitSeq(begin, []byte("\n")) {
-		if _, _, _, _, ok := firstLine(line); ok {
-			return true
-		}
-	}
-	return false
-}
+// maxDescriptors is how many descriptors may be open at once: as many as Linux
+// lets a process have (fs.nr_open).
+const maxDescriptors = 1 << 20
 
 // openFirst begins a log: its header is made of its first event.
 func (t *Reader) openFirst() error {
-	t.log = &firstLog{fds: map[uint64]uint64{}, counts: map[Op]int64{}}
+	t.log = &firstLog{handles: map[int64]uint64{}, counts: map[Op]int64{}}
 	var e Event
 	err := t.logEvent(&e)
 	if errors.Is(err, io.EOF) {
@@ -126,51 +53,103 @@ func (t *Reader) logEvent(e *Event) error {
 		return nil
 	}
 	for {
-		line, err := t.next(maxLine)
-		whole := err == nil
-		switch {
-		case errors.Is(err, io.EOF) && len(line) == 0 || errors.Is(err, errCut):
-			t.footer, t.truncated = l.footer, l.footer == nil
-			return io.EOF
-		case !whole && !errors.Is(err, io.EOF):
+		line, err := t.logLine()
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		got, fd, complete, glued, ok := firstLine(line)
-		ok = ok && (whole || complete || l.footer != nil) // what was cut off may be part of a path
-		if !ok || glued {
+		got, ok := parseFirst(line)
+		// What was cut off may be part of a path; a log that is complete was not.
+		ok = ok && (err == nil || got.complete || l.footer != nil && !errors.Is(err, errCut))
+		if len(line) > 0 && (!ok || got.glued) {
 			t.notes.Foreign++
 		}
-		if !ok {
-			continue
+		if ok && got.glued {
+			l.glued++
 		}
-		if complete && l.footer != nil {
-			return t.invalid(errors.New("another run follows the one that is complete: split the log there"))
-		}
-		if l.base == 0 {
-			l.base = got.Time
-		}
-		got.Time -= l.base
-		l.latest = max(l.latest, got.Time)
-		if complete {
-			l.footer = &Footer{Counts: l.counts, Time: l.latest} // more may follow: descriptors are closed late
-			continue
-		}
-		if fd != 0 && (got.Op == OpOpen || got.Op == OpCreate || got.Op == OpRelease) {
-			got.Handle = l.fds[fd]
-			if got.Op != OpRelease || got.Handle == 0 {
-				l.handle++
-				got.Handle = l.handle
-				l.fds[fd] = l.handle
+		if ok {
+			is, err := l.event(&got, e)
+			if err != nil {
+				return t.invalid(err)
 			}
-			if got.Op == OpRelease {
-				delete(l.fds, fd)
+			if is {
+				e.Path = t.parser.recent.share(got.path)
+				return nil
 			}
 		}
-		if l.counts[got.Op]++; l.footer != nil {
-			l.footer.Time = l.latest
+		if errors.Is(err, errCut) {
+			t.truncated = true
+			return io.EOF
+		} else if err != nil {
+			t.footer, t.truncated = l.footer, l.footer == nil
+			return io.EOF
 		}
-		*e = got
-		e.Path = strings.Clone(got.Path)
-		return nil
 	}
+}
+
+// logLine reads a line with its end, which only the last one may lack. One that
+// no path is long enough for is skipped, and given as its last part.
+func (t *Reader) logLine() (line []byte, err error) {
+	long := false
+	for {
+		line, err = t.lines.ReadSlice('\n')
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			break
+		}
+		long = true
+	}
+	if len(line) > 0 {
+		t.line++
+	}
+	if long { // its end alone may look like an event
+		line = []byte("\n")
+	}
+	if err != nil {
+		err = t.fault(err)
+	}
+	return line, err
+}
+
+// event makes an event of a line, but for its path. It reports false for the one
+// that ends the run.
+func (l *firstLog) event(got *firstLine, e *Event) (bool, error) {
+	if l.footer != nil && (got.complete || got.op == OpOpen || got.op == OpCreate) {
+		return false, errors.New("another run follows the one that is complete: split the log there")
+	}
+	if !l.started {
+		l.started, l.base = true, got.time
+	}
+	*e = Event{Time: got.time - l.base, Op: got.op}
+	l.latest = max(l.latest, e.Time)
+	if got.complete {
+		l.footer = &Footer{Counts: l.counts}
+	} else {
+		l.counts[e.Op]++
+	}
+	if l.footer != nil { // look-ups of others may follow, and descriptors that are closed late
+		l.footer.Time = l.latest
+	}
+	if got.complete || got.fd < 0 {
+		return !got.complete, nil
+	}
+	return true, l.pair(got.fd, e)
+}
+
+// pair gives an event the handle that its descriptor stands for. A descriptor
+// that is opened again without having been closed stands for a new one.
+func (l *firstLog) pair(fd int64, e *Event) error {
+	handle, known := l.handles[fd]
+	if !known || e.Op != OpRelease {
+		l.handle++
+		handle = l.handle
+	}
+	e.Handle = handle
+	switch {
+	case e.Op == OpRelease:
+		delete(l.handles, fd)
+	case !known && len(l.handles) == maxDescriptors:
+		return fmt.Errorf("more than %d descriptors are open at once", maxDescriptors)
+	default:
+		l.handles[fd] = handle
+	}
+	return nil
 }

@@ -4,7 +4,10 @@ package trace
 type Notes struct {
 	Foreign   int64 `json:"foreign"`   // lines that are no events, among those of a log of the first recorder
 	Backwards int64 `json:"backwards"` // events of a time that is a second and more before that of an earlier line
-	Unopened  int64 `json:"unopened"`  // requests on a handle, its release included, that nothing had opened
+	// Unopened counts requests on a handle, its release included, that nothing had
+	// opened. Where more is open than can be kept in mind (see maxOpenWords) it
+	// counts those before.
+	Unopened int64 `json:"unopened"`
 }
 
 // Any reports whether there is something to tell.
@@ -13,8 +16,8 @@ func (n *Notes) Any() bool { return *n != Notes{} }
 // noteTaker counts, from events in their order.
 type noteTaker struct {
 	Notes
-	latest int64           // of all times, nanoseconds
-	open   map[uint64]bool // handles; bounded by what is open at once
+	latest int64 // of all times, nanoseconds
+	open   handleSet
 }
 
 // backward is how far a time may lie before the latest one, in nanoseconds:
@@ -22,27 +25,27 @@ type noteTaker struct {
 const backward = 1e9
 
 func (n *noteTaker) event(e *Event) {
-	if e.Time+max(e.Duration, 0) < n.latest-backward {
-		n.Backwards++
+	if e.Time < n.latest {
+		// as unsigned numbers, for the times may be as far apart as int64 can say
+		if uint64(n.latest)-uint64(e.Time) > backward+uint64(max(e.Duration, 0)) {
+			n.Backwards++
+		}
+	} else {
+		n.latest = e.Time
 	}
-	n.latest = max(n.latest, e.Time)
 	if e.Handle == 0 {
 		return
 	}
+	known := true
 	switch e.Op {
 	case OpOpen, OpCreate, OpTmpfile, OpOpendir:
-		if n.open == nil {
-			n.open = map[uint64]bool{}
-		}
-		n.open[e.Handle] = true
+		n.open.add(e.Handle)
 	case OpRelease:
-		if !n.open[e.Handle] {
-			n.Unopened++
-		}
-		delete(n.open, e.Handle)
+		known = n.open.remove(e.Handle)
 	default:
-		if !n.open[e.Handle] {
-			n.Unopened++
-		}
+		known = n.open.has(e.Handle)
+	}
+	if !known && !n.open.full {
+		n.Unopened++
 	}
 }

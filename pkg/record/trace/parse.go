@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,13 +18,17 @@ type parser struct {
 	words map[string]string
 	ops   map[string]Op
 	err   error // why the line is not what it should be, where there is more to say
+
+	recent              recent
+	lastOp              Op // of written; the next two as well
+	lastErrno, lastComm string
 }
 
 // maxWords bounds what is shared: thread names and errnos.
 const maxWords = 1024
 
 func newParser() parser {
-	p := parser{words: map[string]string{}, ops: map[string]Op{}}
+	p := parser{words: map[string]string{}, ops: map[string]Op{}, recent: newRecent()}
 	for _, op := range Ops() {
 		p.ops[string(op)] = op
 	}
@@ -37,11 +40,20 @@ func newParser() parser {
 func (p *parser) start(line []byte) {
 	p.r = jsontext.Reader{B: line, Shared: true}
 	p.err, p.seen = nil, p.seen[:0]
-	control := false
+	p.r.Bad = !allowed(line)
+}
+
+// allowed reports whether a line is UTF-8 without control characters but those
+// that JSON takes for blanks.
+func allowed(line []byte) bool {
+	ascii := true
 	for _, c := range line {
-		control = control || c < ' '
+		if c < ' ' && c != '\t' && c != '\r' {
+			return false
+		}
+		ascii = ascii && c < utf8.RuneSelf
 	}
-	p.r.Bad = control && slices.ContainsFunc(line, func(c byte) bool { return c < ' ' && c != '\t' && c != '\r' }) || !utf8.Valid(line)
+	return ascii || utf8.Valid(line)
 }
 
 // end is the error of the line that was read, nil if it was what it should be.
@@ -156,12 +168,13 @@ func (p *parser) unknown(key []byte, twice bool) {
 func (p *parser) text() string { return strings.Clone(p.r.Text()) }
 
 // word is a string that many events have.
-func (p *parser) word() string {
-	s := p.r.Text()
-	if known, ok := p.words[s]; ok {
+func (p *parser) word() string { return p.shared([]byte(p.r.Text())) }
+
+func (p *parser) shared(word []byte) string {
+	if known, ok := p.words[string(word)]; ok {
 		return known
 	}
-	s = strings.Clone(s)
+	s := string(word)
 	if len(p.words) < maxWords && len(s) <= 64 {
 		p.words[s] = s
 	}
@@ -169,11 +182,23 @@ func (p *parser) word() string {
 }
 
 func (p *parser) errno() string {
-	name := p.word()
-	if len(name) < 2 || len(name) > 32 || name[0] != 'E' || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+	name := p.r.Text()
+	if !isErrno([]byte(name)) {
 		p.fail("%.32q is no errno", name)
 	}
-	return name
+	return p.shared([]byte(name))
+}
+
+func isErrno(name []byte) bool {
+	if len(name) < 2 || len(name) > 32 || name[0] != 'E' {
+		return false
+	}
+	for _, c := range name {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
 }
 
 // digest is sha256: and 64 hexadecimal digits, in lower case.

@@ -66,22 +66,21 @@ func Open(name string) (*Reader, error) {
 }
 
 // NewReader reads the header of a recording, zstd or plain, or makes one for a
-// log of the first recorder, fs-record, of which one line is among the first 64
-// KiB. Its error matches
-// ErrInvalid where r holds none, one of a newer version, or one that was cut off
-// within its header, and else is that of r.
+// log of the first recorder, fs-record: a line of one is among the first 64 KiB.
+// Its error matches ErrInvalid where r holds neither, a recording of a newer
+// version, or one that was cut off within its header, and else is that of r.
 func NewReader(r io.Reader) (*Reader, error) {
 	t := &Reader{src: source{r: r}, parser: newParser()}
 	t.lines = bufio.NewReaderSize(&t.src, bufferSize)
 	if magic, _ := t.lines.Peek(4); bytes.Equal(magic, Magic()) {
 		var err error
-		t.dec, err = zstd.NewReader(t.lines, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		t.dec, err = newDecoder(t.lines)
 		if err != nil {
 			return nil, t.fault(err)
 		}
 		t.lines = bufio.NewReaderSize(t.dec, bufferSize)
 	}
-	if begin, _ := t.lines.Peek(bufferSize); !bytes.HasPrefix(begin, []byte("{")) && looksFirst(begin) {
+	if begin, _ := t.lines.Peek(bufferSize); !hasHeader(begin) && looksFirst(begin) {
 		if err := t.openFirst(); err != nil {
 			_ = t.Close() // as below
 			return nil, err
@@ -161,6 +160,9 @@ func (t *Reader) event(e *Event) error {
 		return err
 	case bytes.HasPrefix(line, []byte(`{"footer"`)):
 		return t.end(line)
+	}
+	if t.parser.written(line, e) {
+		return nil
 	}
 	if err := t.parser.event(line, e); err != nil {
 		return t.invalid(err)

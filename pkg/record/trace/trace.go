@@ -137,3 +137,7 @@ type Footer struct {
 	Exit     *int  // as a shell has it: 128+n for signal n; nil: no program
 	Time     int64 // nanoseconds since Header.Start
 }
+
+// FromFirst reports whether a recording was made of a log of the first recorder,
+// which knew no failures, no processes and no sizes.
+func (h *Header) FromFirst() bool { return h.Mode == ModePaths && h.View == "" && h.Kernel == "" }

@@ -141,11 +141,17 @@ func (t *Writer) Dropped() int64 {
 	return t.dropped
 }
 
-// Close writes all events and the footer, with Counts and Dropped filled in. It
-// does not close the output. It tries the output once more if that has failed:
-// where there is a footer, nothing is missing but what it counts as dropped. The
-// error is the first of the output.
-func (t *Writer) Close(f Footer) error {
+// Close writes all events and the footer, with Counts filled in, and what was
+// dropped here added to f.Dropped. It does not close the output. It tries the
+// output once more if that has failed: where there is a footer, nothing is missing
+// but what it counts as dropped. The error is the first of the output.
+func (t *Writer) Close(f Footer) error { return t.close(&f) }
+
+// CloseTruncated is Close without a footer: a Reader will say Truncated. It is for
+// copies of what was cut off, and for those that could not be made to the end.
+func (t *Writer) CloseTruncated() error { return t.close(nil) }
+
+func (t *Writer) close(f *Footer) error {
 	t.mu.Lock()
 	if t.closed {
 		defer t.mu.Unlock()
@@ -157,8 +163,10 @@ func (t *Writer) Close(f Footer) error {
 	close(t.stop)
 	<-t.done
 
-	f.Counts, f.Dropped = t.counts, t.dropped
-	appendFooter(&t.front, &f)
+	if f != nil {
+		f.Counts, f.Dropped = t.counts, f.Dropped+t.dropped
+		appendFooter(&t.front, f)
+	}
 	err := t.sink.put(t.front.B)
 	if err == nil {
 		err = t.sink.end()
