@@ -30,7 +30,7 @@ func TestHelpOfEachVerb(t *testing.T) {
 			t.Errorf("`compat --help` does not list %s:\n%s", want, top)
 		}
 	}
-	verbs = append(verbs, "host index", "host push", "host show", "host diff", "trace show", "trace distance", "trace model", "trace model train", "trace model predict", "trace model evaluate", "spindle plan", "spindle pack", "spindle cache", "spindle cache ls", "spindle cache prune", "spindle compare", "trace diff", "trace convert", "trace stats", "trace slim", "trace files", "trace warm")
+	verbs = append(verbs, "host index", "host push", "host show", "host diff", "trace show", "trace distance", "trace model", "trace model train", "trace model predict", "trace model evaluate", "spindle plan", "spindle pack", "spindle cache", "spindle cache ls", "spindle cache prune", "spindle compare", "trace diff", "trace convert", "trace stats", "trace slim", "trace files", "trace warm", "trace plot")
 	for _, verb := range verbs {
 		if verb == "help" {
 			continue

@@ -29,7 +29,7 @@ Exit status: 0 done; 2 usage; the verbs below list theirs.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newTraceShow(), newTraceDistance(), newTraceModel(), newTraceDiff(), newTraceConvert(), newTraceStats(), newTraceSlim(), newTraceFiles(), newTraceWarm())
+	cmd.AddCommand(newTraceShow(), newTraceDistance(), newTraceModel(), newTraceDiff(), newTraceConvert(), newTraceStats(), newTraceSlim(), newTraceFiles(), newTraceWarm(), newTracePlot())
 	return cmd
 }
 
