@@ -141,7 +141,7 @@ with --raw all of it, as JSON.` + exitStatuses,
 	f.cmd = cmd
 	f.AddFlags(cmd.Flags())
 	output.AddFlags(cmd.Flags(), cli.FormatText)
-	cmd.Flags().StringVar(&pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
+	addPull(cmd.Flags(), &pull)
 	cmd.Flags().BoolVar(&raw, "raw", false, "print the whole document, as JSON")
 	return cmd
 }
@@ -181,7 +181,7 @@ network or authorisation; 5 invalid content.`,
 	f.cmd = cmd
 	f.AddFlags(cmd.Flags())
 	output.AddFlags(cmd.Flags(), cli.FormatText)
-	cmd.Flags().StringVar(&pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
+	addPull(cmd.Flags(), &pull)
 	return cmd
 }
 

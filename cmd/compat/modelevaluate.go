@@ -87,7 +87,7 @@ found; 4 registry, network or authorisation; 5 invalid or unverifiable content.`
 	}
 	refs.cmd = cmd
 	refs.AddFlags(cmd.Flags())
-	sel.add(cmd)
+	sel.add(cmd.Flags())
 	output.AddFlags(cmd.Flags(), cli.FormatText)
 	cmd.Flags().StringVar(&from, "model", "", "predict by the `MODEL` in this file or at this reference")
 	cmd.Flags().IntSliceVar(&orders, "order", []int{0, 1, 2, 3, model.DefaultOrder}, "without --model: by the last `N` opens at most, for each N")

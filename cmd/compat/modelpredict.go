@@ -62,7 +62,7 @@ sorts first is taken.
 	refs.cmd = cmd
 	refs.AddFlags(cmd.Flags())
 	output.AddFlags(cmd.Flags(), cli.FormatText)
-	cmd.Flags().StringVar(&pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
+	addPull(cmd.Flags(), &pull)
 	cmd.Flags().IntVar(&steps, "steps", 1, "predict `N` opens, each as if the one before had come")
 	cmd.Flags().IntVar(&top, "top", 3, "of each step the `N` paths that come most often")
 	return cmd

@@ -87,7 +87,7 @@ A recording that was cut off is shown as far as it goes, with a warning.` + exit
 	refs.AddFlags(cmd.Flags())
 	f.add(cmd)
 	output.AddFlags(cmd.Flags(), cli.FormatText, formatJSONL)
-	cmd.Flags().StringVar(&pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
+	addPull(cmd.Flags(), &pull)
 	cmd.Flags().BoolVar(&summary, "summary", false, "print no events, only what they come to")
 	return cmd
 }

@@ -78,7 +78,7 @@ counted in a warning and left out.` + exitStatuses,
 	cmd.Flags().StringVar(&f.to, "to", "", "the form: "+strings.Join(names, ", "))
 	cmd.Flags().StringVarP(&f.out, "out", "o", "-", "the file, or standard output with -")
 	cmd.Flags().StringVar(&f.outDir, "out-dir", "", "a directory for the files of several recordings")
-	cmd.Flags().StringVar(&f.pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
+	addPull(cmd.Flags(), &f.pull)
 	_ = cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	return cmd
 }

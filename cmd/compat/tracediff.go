@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -17,10 +16,11 @@ const formatSARIF = "sarif"
 
 // diffFlags are the flags of compat trace diff.
 type diffFlags struct {
-	baseline, ignore []string
-	order, all       bool
-	pull             string
-	output           cli.Output
+	pathFilter // what is ignored alone
+	baseline   []string
+	order, all bool
+	pull       string
+	output     cli.Output
 }
 
 func newTraceDiff() *cobra.Command {
@@ -60,25 +60,23 @@ network or authorisation; 5 invalid content; 6 this host cannot do it.`,
 	refs.AddFlags(cmd.Flags())
 	f.output.AddFlags(cmd.Flags(), cli.FormatText, formatSARIF)
 	cmd.Flags().StringArrayVar(&f.baseline, "baseline", nil, "only what NEW does beyond `RECORDING` is a difference (repeatable)")
-	cmd.Flags().StringArrayVar(&f.ignore, "ignore", nil, "leave out paths that match `GLOB`, or that lie below what does; without a / it is for the last name (repeatable)")
+	f.addIgnore(cmd.Flags())
 	cmd.Flags().BoolVar(&f.order, "order", false, "another order is a difference, too")
 	cmd.Flags().BoolVar(&f.all, "all", false, "list every file, and what only a baseline has")
-	cmd.Flags().StringVar(&f.pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
+	addPull(cmd.Flags(), &f.pull)
 	return cmd
 }
 
 func (f *diffFlags) run(cmd *cobra.Command, refs *fetcher, args []string) error {
 	command := cmd.CommandPath()
-	if err := errors.Join(f.output.Check(command), checkGlobs(command, "--ignore", f.ignore)); err != nil {
+	if err := errors.Join(f.output.Check(command), f.check(command)); err != nil {
 		return err
 	}
 	a, b, o := args[:1], args[len(args)-1:], diff.Options{Order: f.order}
 	if len(f.baseline) > 0 {
 		a, o.Gate = f.baseline, true
 	}
-	o.Ignore = func(name string) bool {
-		return slices.ContainsFunc(f.ignore, func(glob string) bool { return matchPath(glob, name) })
-	}
+	o.Ignore = func(name string) bool { return !f.match(name) }
 	r, err := refs.compareRuns(cmd.Context(), a, b, f.pull, o)
 	if err != nil {
 		return err

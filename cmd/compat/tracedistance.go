@@ -15,7 +15,6 @@ import (
 	"github.com/compspec/compat/cmd/compat/internal/cli"
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/record/trace/distance"
-	"github.com/compspec/compat/pkg/record/trace/runs"
 )
 
 // formatCSV is the --format for tables that other programs read.
@@ -67,7 +66,7 @@ Another version of a shared object is the same path, unless --versions is given.
 	}
 	refs.cmd = cmd
 	refs.AddFlags(cmd.Flags())
-	sel.add(cmd)
+	sel.add(cmd.Flags())
 	output.AddFlags(cmd.Flags(), cli.FormatText, formatCSV)
 	cmd.Flags().Float64Var(&cut, "cut", 0, "group recordings that are no farther apart than `DISTANCE`, from 0 (equal) to 1")
 	return cmd
@@ -207,25 +206,4 @@ func writeMatrixCSV(w io.Writer, m *distance.Matrix) error {
 	}
 	c.Flush()
 	return c.Error()
-}
-
-// sequences are what the analyses of order compare, and the names of recordings.
-func (s *selection) sequences(set *runs.Set) (seqs [][]uint32, names []string) {
-	seqs, _ = set.Sequences(!s.versions)
-	for i, r := range set.Runs {
-		names = append(names, r.Name)
-		if s.firstOpen {
-			seqs[i] = firstOnly(seqs[i])
-		}
-	}
-	return seqs, names
-}
-
-func firstOnly(seq []uint32) []uint32 {
-	seen := map[uint32]bool{}
-	return slices.DeleteFunc(seq, func(p uint32) bool {
-		known := seen[p]
-		seen[p] = true
-		return known
-	})
 }

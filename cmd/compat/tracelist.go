@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -17,25 +16,22 @@ import (
 
 // fileListFlags say which files of recordings are meant.
 type fileListFlags struct {
-	paths, ignore []string
-	strip, pull   string
-	written       bool
+	pathFilter
+	strip, pull string
+	written     bool
 }
 
 func (l *fileListFlags) add(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&l.paths, "path", nil, "only files that match `GLOB`, or that lie below what does; without a / it is for the last name (repeatable)")
-	fs.StringArrayVar(&l.ignore, "ignore", nil, "no files that match `GLOB`, or that lie below what does (repeatable)")
+	l.pathFilter.add(fs)
 	fs.StringVar(&l.strip, "strip", "", "only files below `DIR`, the root of the recorded program, as paths in it; globs are for these")
 	fs.BoolVar(&l.written, "written", false, "files too that a run wrote to, made or removed")
-	fs.StringVar(&l.pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
+	addPull(fs, &l.pull)
 }
 
 // check returns an error with exit status 2 for what could never match.
 func (l *fileListFlags) check(command string) error {
-	for _, glob := range slices.Concat(l.paths, l.ignore) {
-		if _, err := path.Match(glob, ""); err != nil || glob == "" {
-			return exit.UsageError(command, "%q is no pattern of names with *, ? and [...]", glob)
-		}
+	if err := l.pathFilter.check(command); err != nil {
+		return err
 	}
 	if l.strip != "" && !path.IsAbs(l.strip) {
 		return exit.UsageError(command, "--strip %q is not absolute, as paths in recordings are", l.strip)
@@ -43,15 +39,10 @@ func (l *fileListFlags) check(command string) error {
 	return nil
 }
 
-func (l *fileListFlags) keep(name string) bool {
-	matches := func(glob string) bool { return matchPath(glob, name) }
-	return (len(l.paths) == 0 || slices.ContainsFunc(l.paths, matches)) && !slices.ContainsFunc(l.ignore, matches)
-}
-
 // list is the files of all recordings that args stand for. What is not in it
 // and might be missed is told on stderr.
 func (l *fileListFlags) list(ctx context.Context, refs *fetcher, args []string, order prefetch.Order) (*prefetch.List, error) {
-	b := prefetch.NewBuilder(prefetch.Options{Order: order, Strip: path.Clean("/" + l.strip), Keep: l.keep, Written: l.written})
+	b := prefetch.NewBuilder(prefetch.Options{Order: order, Strip: path.Clean("/" + l.strip), Keep: l.match, Written: l.written})
 	err := refs.eachRecording(ctx, args, l.pull, func(_ source, r *trace.Reader) error {
 		return b.Add(r, func(*trace.Event) error { return ctx.Err() })
 	})

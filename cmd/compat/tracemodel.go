@@ -79,7 +79,7 @@ Another version of a shared object is the same path, unless --versions is given.
 	}
 	refs.cmd = cmd
 	refs.AddFlags(cmd.Flags())
-	sel.add(cmd)
+	sel.add(cmd.Flags())
 	cmd.Flags().StringVarP(&out, "out", "o", defaultModel, "write to `FILE`, or with - to standard output")
 	cmd.Flags().IntVar(&order, "order", model.DefaultOrder, "predict by the last `N` opens at most; 0: only by how often each path is opened")
 	return cmd

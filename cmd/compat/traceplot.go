@@ -66,7 +66,7 @@ version of a shared object is the same path, unless --versions is given.
 	}
 	refs.cmd = cmd
 	refs.AddFlags(cmd.Flags())
-	sel.add(cmd)
+	sel.add(cmd.Flags())
 	o.add(cmd)
 	return cmd
 }

@@ -83,7 +83,7 @@ Exit status: 0 done; 1 with --strict: a path of a recording is not in the root;
 	cmd.Flags().StringArrayVar(&f.Also, "also", nil, "keep too what matches `GLOB`, of a directory all; repeatable")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "exit 1 where a path of a recording is not in the root")
 	cmd.Flags().BoolVar(&f.noCompare, "no-compare", false, "do not measure the whole root, which takes long where it is large")
-	cmd.Flags().StringVar(&f.pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
+	addPull(cmd.Flags(), &f.pull)
 	return cmd
 }
 

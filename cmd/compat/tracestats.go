@@ -57,6 +57,6 @@ The filters say which events count.` + exitStatuses,
 	f.add(cmd)
 	output.AddFlags(cmd.Flags(), cli.FormatText)
 	cmd.Flags().IntVar(&top, "top", top, "`N` lines at most of directories, slow opens and processes")
-	cmd.Flags().StringVar(&pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
+	addPull(cmd.Flags(), &pull)
 	return cmd
 }
