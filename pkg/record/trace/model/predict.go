@@ -10,6 +10,7 @@ import (
 type Predictor struct {
 	x     *index
 	known map[question]*counts
+	gaps  map[gapOf]int64
 }
 
 // question is places without those of one recording, of which it is a sequence
@@ -17,6 +18,13 @@ type Predictor struct {
 type question struct {
 	span
 	sequence int
+}
+
+// gapOf is the time before a path, at places without those of one recording.
+type gapOf struct {
+	span
+	exclusion
+	path uint32
 }
 
 // counts is what follows at some places.
@@ -51,7 +59,7 @@ func (p *Prediction) Confidence() float64 {
 
 // Predictor makes what answers.
 func (m *Model) Predictor() *Predictor {
-	return &Predictor{x: newIndex(m), known: map[question]*counts{}}
+	return &Predictor{x: newIndex(m), known: map[question]*counts{}, gaps: map[gapOf]int64{}}
 }
 
 // none excludes nothing.
@@ -143,6 +151,19 @@ const maxKnown = 1 << 16
 
 // gap is the median time before path, at the places of s where it follows.
 func (p *Predictor) gap(s span, path uint32, but exclusion) int64 {
+	q := gapOf{s, but, path}
+	known, ok := p.gaps[q]
+	if !ok {
+		if len(p.gaps) >= maxKnown {
+			clear(p.gaps)
+		}
+		known = p.medianGap(s, path, but)
+		p.gaps[q] = known
+	}
+	return known
+}
+
+func (p *Predictor) medianGap(s span, path uint32, but exclusion) int64 {
 	var all []int64
 	places := p.x.place[s.lo:s.hi]
 	step := 1 + len(places)/maxGaps // of very many a sample
