@@ -73,6 +73,7 @@ type recordingRow struct {
 	Name, Command                   string
 	Events                          int64
 	Opens, Paths, Missing, Programs int
+	Unknown                         bool // Missing and Programs are: of a log of the first recorder
 	Seconds                         string
 	Odd                             []string
 }
@@ -143,7 +144,7 @@ func newRecordingRow(run *runs.Run) recordingRow {
 		paths[o.Path] = true
 		last = max(last, o.Time)
 	}
-	row.Paths = len(paths)
+	row.Paths, row.Unknown = len(paths), run.Header.FromFirst()
 	if run.Footer != nil {
 		last = run.Footer.Time
 	}
