@@ -71,3 +71,21 @@ say "The same as a page that needs nothing else: --format html --out matrix.html
 say "How is $program launched? A plan says what the loader maps; a launch has it found without a search."
 run compat spindle plan "$program"
 run compat spindle --stats "$program" --version
+
+say "What does a run touch, and what has changed since? A recording says, where this machine lets a" \
+  "program have a view of its files (/dev/fuse)."
+if compat record --out old.jsonl.zst sh -c "$program --version" >/dev/null 2>&1; then
+  printf '\n$ compat record --out old.jsonl.zst sh -c "%s --version"\n' "$program"
+  printf '$ compat record --out new.jsonl.zst sh -c "%s --version; cat /etc/os-release"\n' "$program"
+  compat record --out new.jsonl.zst sh -c "$program --version; cat /etc/os-release" >/dev/null
+  run compat trace stats new.jsonl.zst --top 3
+  printf '\n$ compat trace diff --baseline old.jsonl.zst new.jsonl.zst\n'
+  status=0
+  compat trace diff --baseline old.jsonl.zst new.jsonl.zst || status=$?
+  echo "(exit status $status)"
+  [ "$status" -eq 1 ]
+  run compat trace plot old.jsonl.zst new.jsonl.zst --out runs.html
+  run compat trace slim new.jsonl.zst --out slim --no-compare
+else
+  say "It does not here: compat record says why."
+fi
