@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +16,10 @@ import (
 
 	"github.com/compspec/compat/cmd/compat/internal/cli"
 	"github.com/compspec/compat/cmd/compat/internal/exit"
+	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/record/trace/distance"
+	"github.com/compspec/compat/pkg/record/trace/plot"
+	"github.com/compspec/compat/pkg/record/trace/runs"
 )
 
 // formatCSV is the --format for tables that other programs read.
@@ -24,6 +29,7 @@ func newTraceDistance() *cobra.Command {
 	var sel selection
 	var output cli.Output
 	var cut float64
+	var picture string
 	refs := &fetcher{}
 	cmd := &cobra.Command{
 		Use:   "distance RECORDING...",
@@ -36,12 +42,15 @@ average linkage, of the distance divided by the longer one's opens).
 Another version of a shared object is the same path, unless --versions is given.
 ` + recordingsHelp + exitStatuses,
 		Example: `  compat trace distance runs/
-  compat trace distance runs/ --cut 0.1 --format json
+  compat trace distance runs/ --cut 0.1 --picture distances.svg
   compat trace distance 'runs/*.jsonl.zst' --format csv > distances.csv`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := errors.Join(output.Check(cmd.CommandPath()), sel.check(cmd.CommandPath())); err != nil {
 				return err
+			}
+			if ext := filepath.Ext(picture); picture != "" && ext != ".svg" && ext != ".png" {
+				return exit.UsageError(cmd.CommandPath(), "--picture %q does not end in .svg or .png", picture)
 			}
 			if cut < 0 || cut > 1 {
 				return exit.UsageError(cmd.CommandPath(), "--cut %g is no distance between 0 and 1", cut)
@@ -50,12 +59,14 @@ Another version of a shared object is the same path, unless --versions is given.
 			if err != nil {
 				return err
 			}
-			seqs, names := sel.sequences(set)
-			m, err := distance.Compute(cmd.Context(), names, seqs)
-			if errors.Is(err, distance.ErrTooLong) {
-				return exit.WithHint(err, "take the first open of each path alone with --first-open, or part of the paths with --path")
-			} else if err != nil {
+			m, err := sel.distances(cmd.Context(), set)
+			if err != nil {
 				return err
+			}
+			if picture != "" {
+				if err := writePicture(cmd.CommandPath(), picture, m); err != nil {
+					return err
+				}
 			}
 			d := newDistances(m, sel.versions, cut)
 			if output.Format == formatCSV {
@@ -69,6 +80,7 @@ Another version of a shared object is the same path, unless --versions is given.
 	sel.add(cmd.Flags())
 	output.AddFlags(cmd.Flags(), cli.FormatText, formatCSV)
 	cmd.Flags().Float64Var(&cut, "cut", 0, "group recordings that are no farther apart than `DISTANCE`, from 0 (equal) to 1")
+	cmd.Flags().StringVar(&picture, "picture", "", "draw the matrix and its clusters into `FILE`, .svg or .png, too")
 	return cmd
 }
 
@@ -206,4 +218,33 @@ func writeMatrixCSV(w io.Writer, m *distance.Matrix) error {
 	}
 	c.Flush()
 	return c.Error()
+}
+
+// distances compares all pairs of what was selected.
+func (s *selection) distances(ctx context.Context, set *runs.Set) (*distance.Matrix, error) {
+	seqs, names := s.sequences(set)
+	m, err := distance.Compute(ctx, names, seqs)
+	if errors.Is(err, distance.ErrTooLong) {
+		return nil, tooMuch(err)
+	}
+	return m, err
+}
+
+// writePicture draws a matrix, as compat trace plot --kind distance does.
+func writePicture(command, file string, m *distance.Matrix) error {
+	if n := len(m.Names); n > plot.MaxRecordings {
+		return exit.UsageError(command, "%d recordings are too many for a picture, which shows at most %d", n, plot.MaxRecordings)
+	}
+	draw := plot.Distance(m).SVG
+	if filepath.Ext(file) == ".png" {
+		draw = plot.Distance(m).PNG
+	}
+	data, err := draw()
+	if err != nil {
+		return err
+	}
+	if err := artifact.WriteFile(file, data, 0o666, false); err != nil {
+		return fmt.Errorf("writing %s: %w", file, err)
+	}
+	return nil
 }

@@ -79,13 +79,10 @@ func (o *plotOptions) draw(cmd *cobra.Command, set *runs.Set, missing []plot.Cou
 	var m *distance.Matrix
 	if o.kind == kindPage || o.kind == "distance" {
 		var err error
-		seqs, names := sel.sequences(set)
-		m, err = distance.Compute(cmd.Context(), names, seqs)
+		m, err = sel.distances(cmd.Context(), set)
 		switch {
 		case errors.Is(err, distance.ErrTooLong) && o.kind == kindPage:
 			fmt.Fprintf(cmd.ErrOrStderr(), "Warning: the page is without distances: %v\n", err)
-		case errors.Is(err, distance.ErrTooLong):
-			return nil, exit.WithHint(err, "take the first open of each path alone with --first-open, or part of the paths with --path")
 		case err != nil:
 			return nil, err
 		}
