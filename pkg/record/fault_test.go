@@ -232,9 +232,19 @@ func (u *run) recording() recording {
 	return readRecording(u.rig.t, u.out)
 }
 
-func readRecording(t *testing.T, name string) (c recording) {
+func readRecording(t *testing.T, name string) recording {
 	t.Helper()
-	r, err := trace.Open(name)
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return readFrom(t, f)
+}
+
+func readFrom(t *testing.T, from io.Reader) (c recording) {
+	t.Helper()
+	r, err := trace.NewReader(from)
 	if err != nil {
 		t.Fatal(err)
 	}

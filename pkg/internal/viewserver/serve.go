@@ -168,13 +168,8 @@ func (s *serving) run(b []byte, files []*os.File) error {
 	// in their reads alone and sleeps; otherwise it wakes every 20 us (retake in
 	// runtime/proc.go), which costs more than our own work.
 	runtime.GOMAXPROCS(min(max(runtime.NumCPU(), 2), 16) + 3)
-	s.served = make(chan struct{})
-	go func() {
-		s.view.FS.Serve()
-		close(s.served)
-	}()
-	s.live = 1
-	if err := s.begin(first, conn, listener); err != nil {
+	s.served, s.live = make(chan struct{}), 1
+	if err := s.start(first, conn, listener); err != nil {
 		s.refuse(first, conn, err)
 		return nil
 	}
@@ -235,15 +230,30 @@ func (s *serving) mounted(conn *sandbox.Conn) (m sandbox.Mounted, dev *os.File, 
 	return m, files[0], nil
 }
 
-// begin lets the program start, and others enter.
-func (s *serving) begin(first *session, conn *sandbox.Conn, listener *os.File) error {
+// start serves the first session. Who is to use a view that is mounted for
+// others sees no more than that it answers: there the session begins before.
+func (s *serving) start(first *session, conn *sandbox.Conn, listener *os.File) error {
 	if s.config.mount {
 		if err := first.Begin(&s.view); err != nil {
 			return err
 		}
+		s.serve()
 		first.reply(Reply{})
 		return nil
 	}
+	s.serve() // the stage moves into the view
+	return s.begin(first, conn, listener)
+}
+
+func (s *serving) serve() {
+	go func() {
+		s.view.FS.Serve()
+		close(s.served)
+	}()
+}
+
+// begin lets the program start, and others enter.
+func (s *serving) begin(first *session, conn *sandbox.Conn, listener *os.File) error {
 	if err := conn.OK(); err != nil {
 		return err
 	}
