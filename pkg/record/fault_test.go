@@ -46,7 +46,7 @@ func faultRecord(args []string) int {
 	}
 	var err error
 	o.Argv, o.Mode, o.Plain = f.Args(), trace.Mode(*mode), !strings.HasSuffix(*out, ".zst")
-	if o.Output, err = os.OpenFile(*out, os.O_RDWR|os.O_CREATE, 0o666); err != nil {
+	if o.Output, err = os.OpenFile(*out, os.O_WRONLY|os.O_CREATE, 0o666); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 125
 	}

@@ -1,18 +1,12 @@
 package record_test
 
 import (
-	"bytes"
-	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/compspec/compat/pkg/record/trace"
 )
@@ -102,81 +96,6 @@ func TestFaultMount(t *testing.T) {
 	}
 }
 
-// Nothing but the view itself tells that it is there. What is asked as soon as it
-// answers is recorded, however long the recording takes to begin: here until
-// there is room for its header.
-func TestFaultMountSlowStart(t *testing.T) {
-	r := faultRig(t, "root")
-	mnt, out := r.path("view"), r.path("out.jsonl")
-	if err := errors.Join(os.Mkdir(mnt, 0o755), syscall.Mkfifo(out, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	from, w := fill(t, out)
-	u := r.command(asRecorder, "fault-record", "-o", out, "-mount", mnt)
-	if err := u.Start(); err != nil {
-		t.Fatal(err)
-	}
-	answered := make(chan error, 1)
-	go func() {
-		within(t, "mounted", func() bool { return len(viewsAt(t, mnt)) > 0 })
-		_, err := os.ReadFile(filepath.Join(mnt, "etc/passwd"))
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		t.Error("the view answers, and is not recorded:", err)
-		answered <- err
-	case <-time.After(time.Second): // with less a fault would be seen less often
-	}
-	var recorded bytes.Buffer
-	read := make(chan error)
-	go func() {
-		_, err1 := io.CopyN(io.Discard, from, pipeSize)
-		_, err2 := recorded.ReadFrom(from)
-		read <- errors.Join(err1, err2)
-	}()
-	if err := <-answered; err != nil {
-		t.Error(err)
-	}
-	w.Close() // the recorder is the only writer now
-	u.Process.Signal(syscall.SIGTERM)
-	u.status(0)
-	if err := <-read; err != nil {
-		t.Fatal(err)
-	}
-	if left := viewsAt(t, mnt); len(left) > 0 {
-		t.Errorf("left: %q", left)
-	}
-	got := readFrom(t, &recorded)
-	if got.footer == nil || !got.paths(trace.OpOpen)["/etc/passwd"] {
-		t.Errorf("footer %+v, %d events", got.footer, len(got.events))
-	}
-}
-
-const pipeSize = 1 << 20
-
-// fill writes to a FIFO all that it holds, and gives its ends.
-func fill(t *testing.T, fifo string) (r, w *os.File) {
-	t.Helper()
-	r, err := os.OpenFile(fifo, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	w, err = os.OpenFile(fifo, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { w.Close() })
-	if n, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, pipeSize); err != nil || n != pipeSize {
-		t.Fatal(n, err)
-	}
-	if _, err := w.Write(make([]byte, pipeSize)); err != nil {
-		t.Fatal(err)
-	}
-	return r, w
-}
-
 // Whoever of the two is killed, the directory is as it was.
 func TestFaultMountKilled(t *testing.T) {
 	for _, victim := range []string{"main", "server"} {
@@ -204,6 +123,9 @@ func TestFaultMountKilled(t *testing.T) {
 			}
 			if got := u.recording(); !got.truncated {
 				t.Error("a footer")
+			}
+			if victim == "server" && !said.MatchString(u.stderr.String()) {
+				t.Error("no Result: the caller would think that nothing was recorded")
 			}
 		})
 	}

@@ -160,8 +160,7 @@ func (s *serving) run(b []byte, files []*os.File) error {
 		return nil // the stage says what went wrong
 	}
 	if err := s.connect(m, dev); err != nil {
-		s.refuse(first, conn, err)
-		return nil
+		return s.refuse(first, conn, err)
 	}
 	// The library has as many readers as there are processors, 2 to 16, and one
 	// more. As long as one of Go's P is idle beside them, its monitor leaves those
@@ -170,8 +169,7 @@ func (s *serving) run(b []byte, files []*os.File) error {
 	runtime.GOMAXPROCS(min(max(runtime.NumCPU(), 2), 16) + 3)
 	s.served, s.live = make(chan struct{}), 1
 	if err := s.start(first, conn, listener); err != nil {
-		s.refuse(first, conn, err)
-		return nil
+		return s.refuse(first, conn, err)
 	}
 	unix.Close(fdStage)
 	s.work.Add(1)
@@ -209,13 +207,17 @@ func (s *serving) connect(m sandbox.Mounted, dev *os.File) error {
 }
 
 // refuse says why there will be no view: to the stage, or to main where there is
-// none.
-func (s *serving) refuse(first *session, conn *sandbox.Conn, why error) {
-	if s.config.mount {
-		first.reply(Reply{Err: why.Error()})
-		return
+// none, which unmounts the view, unless it has been killed.
+func (s *serving) refuse(first *session, conn *sandbox.Conn, why error) error {
+	if !s.config.mount {
+		conn.Refuse(why.Error())
+		return nil
 	}
-	conn.Refuse(why.Error())
+	r := Reply{Err: why.Error()}
+	if send(first.control, r.encode()) != nil {
+		return detach(s.view.Way, s.config.dir)
+	}
+	return nil
 }
 
 // mounted waits for the descriptor of /dev/fuse.
