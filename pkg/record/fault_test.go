@@ -194,7 +194,7 @@ func (u *run) child(name string) int {
 	return 0
 }
 
-// end waits for the recorder, for 30 s at most, and gives its exit status.
+// end waits for the recorder, for 90 s at most, and gives its exit status.
 func (u *run) end() int {
 	u.rig.t.Helper()
 	timer := time.AfterFunc(90*time.Second, func() {
@@ -365,5 +365,5 @@ func within(t *testing.T, what string, cond func() bool) {
 			return
 		}
 	}
-	t.Errorf("not within 20 s: %s", what)
+	t.Errorf("not within a minute: %s", what)
 }
