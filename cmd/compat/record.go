@@ -71,7 +71,8 @@ after the program's end; ^C ends it, and what was summed by then is there.
 Exit status: 0 or another of the program's, 128+n after signal n; 125 compat
 itself failed, or with --strict the run differs from its spec; 126 CMD is not
 executable; 127 CMD is not there. With --mount: 0 done; 2 usage; 6 this kernel
-or host cannot do it; 125 another failure.`,
+or host cannot do it; 125 another failure; 128+n signal n came before the view
+was there, and nothing is recorded.`,
 		Example: `  compat record python3 -c 'import json'
   compat record --out lmp.jsonl.zst lmp -in in.melt
   compat record --attach registry.example/lammps:v1 lmp -in in.melt

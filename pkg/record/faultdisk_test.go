@@ -1,9 +1,11 @@
 package record_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -83,6 +85,15 @@ func TestFaultNothingWritable(t *testing.T) {
 // goes on.
 func TestFaultLimits(t *testing.T) {
 	r := faultRig(t, "root")
+	// More names than the recorder may have descriptors, which it holds for some.
+	for dir := range 100 {
+		for file := range 6 {
+			name := r.path(fmt.Sprintf("tree/%d/%d", dir, file))
+			if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte("x"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	for _, c := range []struct {
 		limit, script string
 		status        int
@@ -90,7 +101,7 @@ func TestFaultLimits(t *testing.T) {
 		// 1 KiB blocks in bash: the recording is larger, and so is a file that is written.
 		{"ulimit -S -f 4", "cat /bin/sh >big; echo $?; i=0; while [ $i -lt 2000 ]; do i=$((i+1)); [ -e /etc/$i$i ]; done; exit 5", 5},
 		{"ulimit -f 4", "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); [ -e /etc/$i$i ]; done; exit 5", 125},
-		{"ulimit -n 64", "for f in /usr/bin/*; do : <$f || exit 9; done; ls -R /usr/share/doc >/dev/null || exit 8; exit 7", 7},
+		{"ulimit -n 64", "for f in tree/*/*; do : <$f || exit 9; done; ls -lR tree >/dev/null || exit 8; exit 7", 7},
 	} {
 		t.Run(c.limit, func(t *testing.T) {
 			u := r.command("-c", c.limit+`; exec "$@"`, "bash", r.exe, asRecorder, "fault-record", "-mode", "full", "-o", r.path("out.jsonl"), "sh", "-c", c.script)

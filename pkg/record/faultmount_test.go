@@ -124,6 +124,9 @@ func TestFaultMountKilled(t *testing.T) {
 			if got := u.recording(); !got.truncated {
 				t.Error("a footer")
 			}
+			if victim == "server" && !said.MatchString(u.stderr.String()) {
+				t.Error("no Result: the caller would think that nothing was recorded")
+			}
 		})
 	}
 }

@@ -34,6 +34,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/compspec/compat/pkg/internal/mpi"
 	"github.com/compspec/compat/pkg/internal/sandbox"
@@ -149,7 +150,10 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 }
 
 // Mount shows the recording view at a directory until ctx is done, for programs
-// that are started otherwise.
+// that are started otherwise. The recording has begun when the view answers. A
+// Result beside an error: it is not whole, or dir is still mounted. If ctx ends
+// before the view answers there may be neither recording nor Result, and the error
+// is the cause of ctx. Errors match UnsupportedError, ErrLost.
 func Mount(ctx context.Context, dir string, o Options) (*Result, error) {
 	way, err := sandbox.Probe()
 	if err != nil {
@@ -182,28 +186,38 @@ func Mount(ctx context.Context, dir string, o Options) (*Result, error) {
 	if err != nil {
 		return nil, unsupported(err)
 	}
+	// At once, and not when the recording has begun, which may take long: until
+	// then who looks at the directory waits.
+	unmount = sync.OnceValue(unmount)
+	defer context.AfterFunc(ctx, func() { _ = unmount() })()
 	err = s.Mounted(fd, how)
 	fd.Close()
-	if err == nil {
-		lost := make(chan struct{})
-		go func() {
-			s.Lost()
-			close(lost)
-		}()
-		select {
-		case <-ctx.Done():
-		case <-lost:
-			err = s.Because(ErrLost)
-		}
-	}
-	if uerr := unmount(); err == nil && uerr != nil {
-		err = fmt.Errorf("unmounting %s: %w", dir, uerr)
-	}
 	if err != nil {
-		return nil, err
+		if ctx.Err() != nil { // it was unmounted before it could be served
+			err = fmt.Errorf("%w before the view was there: %w", context.Cause(ctx), err)
+		}
+		return nil, errors.Join(err, unmounted(dir, unmount()))
 	}
-	footer, err := finish(context.WithoutCancel(ctx), s, nil)
-	return &Result{Footer: footer}, err
+	lost := make(chan struct{})
+	go func() {
+		s.Lost()
+		close(lost)
+	}()
+	select {
+	case <-ctx.Done():
+	case <-lost:
+		return &Result{}, errors.Join(s.Because(ErrLost), unmounted(dir, unmount()))
+	}
+	err = unmounted(dir, unmount())
+	footer, ferr := finish(context.WithoutCancel(ctx), s, nil)
+	return &Result{Footer: footer}, errors.Join(err, ferr)
+}
+
+func unmounted(dir string, err error) error {
+	if err != nil {
+		return fmt.Errorf("unmounting %s: %w", dir, err)
+	}
+	return nil
 }
 
 // unstarted tells what the program's file is to blame for from all else.

@@ -96,6 +96,8 @@ func output(path string, argv []string, commFD int) (said string, err error) {
 	attr := &syscall.ProcAttr{
 		Env:   []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"},
 		Files: []uintptr{uintptr(null), uintptr(null), uintptr(pipe[1])},
+		// ^C is for main, which has the helper unmount then; it would end that too.
+		Sys: &syscall.SysProcAttr{Setpgid: true},
 	}
 	if commFD >= 0 {
 		attr.Files = append(attr.Files, uintptr(commFD))

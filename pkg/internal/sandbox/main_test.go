@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -167,6 +168,9 @@ func serveFUSE(m sandbox.Mounted, dev *os.File) (*fuse.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Who opens a file of it in this process holds a P in epoll_ctl(2), which asks
+	// the server whether it can be polled: with one P nobody would answer.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4))
 	go server.Serve()
 	return server, nil
 }

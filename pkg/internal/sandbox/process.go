@@ -131,10 +131,20 @@ func (p *Process) stopped() {
 		sig = syscall.SIGSTOP
 	}
 	p.signal.halt(sig)
-	// A stop that was not waited for is another one: ^Z right after fg.
-	if info, err := waitid(p.pid, waitStopped|waitNoWait|syscall.WNOHANG); err == nil && info.pid == 0 && isStopped(p.pid) {
+	if stillStopped(p.pid) {
 		p.Signal(syscall.SIGCONT)
 	}
+}
+
+// stillStopped says whether a child is in the stop that was last waited for. One
+// that was not is another one, of ^Z right after fg, and may come at any time: it
+// is asked for after the state is known.
+func stillStopped(pid int) bool {
+	if !isStopped(pid) {
+		return false
+	}
+	info, err := waitid(pid, waitStopped|waitNoWait|syscall.WNOHANG)
+	return err == nil && info.pid == 0
 }
 
 func (p *Process) reap() {

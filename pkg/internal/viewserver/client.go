@@ -182,7 +182,10 @@ func (s *Server) Mounted(fuse *os.File, how sandbox.Mounted) error {
 	if err := s.send(append([]byte{kindMounted}, b...), fuse); err != nil {
 		return err
 	}
-	_, _, err = s.receive()
+	r, _, err := s.receive()
+	if err != nil && r.Err == "" {
+		err = s.Because(errors.New(s.kind.What + " has ended before it served"))
+	}
 	return err
 }
 

@@ -160,23 +160,16 @@ func (s *serving) run(b []byte, files []*os.File) error {
 		return nil // the stage says what went wrong
 	}
 	if err := s.connect(m, dev); err != nil {
-		s.refuse(first, conn, err)
-		return nil
+		return s.refuse(first, conn, err)
 	}
 	// The library has as many readers as there are processors, 2 to 16, and one
 	// more. As long as one of Go's P is idle beside them, its monitor leaves those
 	// in their reads alone and sleeps; otherwise it wakes every 20 us (retake in
 	// runtime/proc.go), which costs more than our own work.
 	runtime.GOMAXPROCS(min(max(runtime.NumCPU(), 2), 16) + 3)
-	s.served = make(chan struct{})
-	go func() {
-		s.view.FS.Serve()
-		close(s.served)
-	}()
-	s.live = 1
-	if err := s.begin(first, conn, listener); err != nil {
-		s.refuse(first, conn, err)
-		return nil
+	s.served, s.live = make(chan struct{}), 1
+	if err := s.start(first, conn, listener); err != nil {
+		return s.refuse(first, conn, err)
 	}
 	unix.Close(fdStage)
 	s.work.Add(1)
@@ -214,13 +207,17 @@ func (s *serving) connect(m sandbox.Mounted, dev *os.File) error {
 }
 
 // refuse says why there will be no view: to the stage, or to main where there is
-// none.
-func (s *serving) refuse(first *session, conn *sandbox.Conn, why error) {
-	if s.config.mount {
-		first.reply(Reply{Err: why.Error()})
-		return
+// none, which unmounts the view, unless it has been killed.
+func (s *serving) refuse(first *session, conn *sandbox.Conn, why error) error {
+	if !s.config.mount {
+		conn.Refuse(why.Error())
+		return nil
 	}
-	conn.Refuse(why.Error())
+	r := Reply{Err: why.Error()}
+	if send(first.control, r.encode()) != nil {
+		return detach(s.view.Way, s.config.dir)
+	}
+	return nil
 }
 
 // mounted waits for the descriptor of /dev/fuse.
@@ -235,15 +232,30 @@ func (s *serving) mounted(conn *sandbox.Conn) (m sandbox.Mounted, dev *os.File, 
 	return m, files[0], nil
 }
 
-// begin lets the program start, and others enter.
-func (s *serving) begin(first *session, conn *sandbox.Conn, listener *os.File) error {
+// start serves the first session. Who is to use a view that is mounted for
+// others sees no more than that it answers: there the session begins before.
+func (s *serving) start(first *session, conn *sandbox.Conn, listener *os.File) error {
 	if s.config.mount {
 		if err := first.Begin(&s.view); err != nil {
 			return err
 		}
+		s.serve()
 		first.reply(Reply{})
 		return nil
 	}
+	s.serve() // the stage moves into the view
+	return s.begin(first, conn, listener)
+}
+
+func (s *serving) serve() {
+	go func() {
+		s.view.FS.Serve()
+		close(s.served)
+	}()
+}
+
+// begin lets the program start, and others enter.
+func (s *serving) begin(first *session, conn *sandbox.Conn, listener *os.File) error {
 	if err := conn.OK(); err != nil {
 		return err
 	}
