@@ -20,12 +20,15 @@ const formatJSONL = "jsonl"
 func newTrace() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trace",
-		Short: "Look into recordings",
-		Long: `Look into recordings: what a program asked of the file system, in order.
+		Short: "Look into recordings, compare them, and make use of them",
+		Long: `Look into recordings of what programs asked of the file system, compare them, learn
+from them, draw them, and make lists and minimal roots of them.
 
 Exit status: 0 done; 2 usage; the verbs below list theirs.`,
 		Example: `  compat trace show run.jsonl.zst --failed
-  compat trace diff old.jsonl.zst new.jsonl.zst`,
+  compat trace diff --baseline recordings/ new.jsonl.zst
+  compat trace plot recordings/ --out recordings.html
+  compat trace slim run.jsonl.zst --out slim.tar`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
