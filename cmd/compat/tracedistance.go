@@ -43,7 +43,7 @@ Another version of a shared object is the same path, unless --versions is given.
 			if err := errors.Join(output.Check(cmd.CommandPath()), sel.check(cmd.CommandPath())); err != nil {
 				return err
 			}
-			if cut < 0 || cut > 1 {
+			if !(cut >= 0 && cut <= 1) { // nor NaN
 				return exit.UsageError(cmd.CommandPath(), "--cut %g is no distance between 0 and 1", cut)
 			}
 			set, err := refs.runs(cmd.Context(), args, sel.pull, sel.keep)
@@ -53,7 +53,7 @@ Another version of a shared object is the same path, unless --versions is given.
 			seqs, names := sel.sequences(set)
 			m, err := distance.Compute(cmd.Context(), names, seqs)
 			if errors.Is(err, distance.ErrTooLong) {
-				return exit.WithHint(err, "take the first open of each path alone with --first-open, or part of the paths with --path")
+				return tooMuch(err)
 			} else if err != nil {
 				return err
 			}
@@ -131,7 +131,7 @@ func writeDistances(w io.Writer, d *distances) error {
 	if d.Cut > 0 {
 		what = fmt.Sprintf("sequences at most %g apart", d.Cut)
 	}
-	if _, err := fmt.Fprintf(w, "%d recordings, %d %s of %s\n", len(d.Recordings), len(groups), plural(len(groups), "group"), what); err != nil {
+	if _, err := fmt.Fprintf(w, "%d %s, %d %s of %s\n", len(d.Recordings), plural(len(d.Recordings), "recording"), len(groups), plural(len(groups), "group"), what); err != nil {
 		return err
 	}
 	for i, g := range groups {

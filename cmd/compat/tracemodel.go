@@ -72,8 +72,9 @@ Another version of a shared object is the same path, unless --versions is given.
 			if err := artifact.WriteFile(out, data, 0o666, false); err != nil {
 				return exit.WithHint(fmt.Errorf("writing %s: %w", out, err), "choose another place with --out; nothing was written")
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Wrote %s: %d recordings, %d different sequences of %d paths, %d bytes\n",
-				exit.Printable(out), m.Recordings, len(m.Sequences), len(m.Paths), len(data))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Wrote %s: %d %s, %d different %s of %d %s, %d bytes\n",
+				exit.Printable(out), m.Recordings, plural(m.Recordings, "recording"), len(m.Sequences), plural(len(m.Sequences), "sequence"),
+				len(m.Paths), plural(len(m.Paths), "path"), len(data))
 			return err
 		},
 	}
@@ -100,7 +101,7 @@ func (s *selection) train(set *runs.Set, order int) (*model.Model, error) {
 	return m, err
 }
 
-// tooMuch says how to make less of recordings.
+// tooMuch is an error of use: it says how to make less of recordings.
 func tooMuch(err error) error {
-	return exit.WithHint(err, "take the first open of each path alone with --first-open, or part of the paths with --path")
+	return &exit.Error{Err: err, Status: exit.Usage, Hint: "take the first open of each path alone with --first-open, or part of the paths with --path"}
 }
