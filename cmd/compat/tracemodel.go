@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -54,7 +55,7 @@ Another version of a shared object is the same path, unless --versions is given.
 			if err != nil {
 				return err
 			}
-			m, err := sel.train(set, order)
+			m, err := orCanceled(cmd.Context(), func() (*model.Model, error) { return sel.train(set, order) })
 			if err != nil {
 				return err
 			}
@@ -99,6 +100,27 @@ func (s *selection) train(set *runs.Set, order int) (*model.Model, error) {
 		return nil, tooMuch(err)
 	}
 	return m, err
+}
+
+// orCanceled is what f returns, or the error of ctx where that comes first: f
+// is left behind, and must write nothing.
+func orCanceled[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		v, err := f()
+		done <- result{v, err}
+	}()
+	select {
+	case r := <-done:
+		return r.v, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
 }
 
 // tooMuch is an error of use: it says how to make less of recordings.
