@@ -66,14 +66,27 @@ found; 4 registry, network or authorisation; 5 invalid or unverifiable content.`
 				if err != nil {
 					return err
 				}
-				e.add(m, m.Evaluate(set))
+				v, err := orCanceled(cmd.Context(), func() (*model.Evaluation, error) { return m.Evaluate(set), nil })
+				if err != nil {
+					return err
+				}
+				e.add(m, v)
 			} else {
+				if len(set.Runs) < 2 {
+					return exit.UsageError(cmd.CommandPath(), "each recording is predicted from the others, and there is one alone: give more, or --model")
+				}
 				for _, order := range orders {
-					m, err := sel.train(set, order)
+					var m *model.Model
+					v, err := orCanceled(cmd.Context(), func() (_ *model.Evaluation, err error) {
+						if m, err = sel.train(set, order); err != nil {
+							return nil, err
+						}
+						return m.LeaveOneOut(), nil
+					})
 					if err != nil {
 						return err
 					}
-					e.add(m, m.LeaveOneOut())
+					e.add(m, v)
 				}
 			}
 			if err := output.Render(cmd.OutOrStdout(), e, func(w io.Writer) error { return writeEvaluated(w, e, anomalies) }); err != nil {

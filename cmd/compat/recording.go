@@ -142,6 +142,11 @@ func (f *fetcher) openRecording(ctx context.Context, arg, pull string) (r io.Rea
 		file, err := os.OpenFile(arg, os.O_RDONLY|syscall.O_NONBLOCK, 0) // as trace.Open does
 		switch {
 		case err == nil:
+			if info, err := file.Stat(); err == nil && info.IsDir() {
+				_ = file.Close() // nothing was read
+				return nil, arg, &exit.Error{Err: fmt.Errorf("%s is a directory, and one recording is wanted", arg), Status: exit.Usage,
+					Hint: "name a file in it, or with --oci-layout DIR:TAG in a layout"}
+			}
 			return file, arg, nil
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, arg, err

@@ -33,16 +33,27 @@ type source struct {
 // directory that are no recordings.
 func (f *fetcher) sources(args []string) ([]source, error) {
 	var out []source
-	var seen []fs.FileInfo
+	var seen []fs.FileInfo    // of files
+	said := map[string]bool{} // what has no file: -, references
 	add := func(file string, info fs.FileInfo) {
-		if info != nil && slices.ContainsFunc(seen, func(i fs.FileInfo) bool { return os.SameFile(i, info) }) {
+		if info == nil && said[file] || info != nil && slices.ContainsFunc(seen, func(i fs.FileInfo) bool { return os.SameFile(i, info) }) {
 			fmt.Fprintf(f.cmd.ErrOrStderr(), "Warning: %s is given twice, and counts once\n", exit.Printable(file))
 			return
 		}
 		if info != nil {
 			seen = append(seen, info)
+		} else {
+			said[file] = true
 		}
 		out = append(out, source{arg: file})
+	}
+	addBelow := func(dir string) error {
+		files, err := f.recordingsBelow(dir)
+		for _, file := range files {
+			info, _ := os.Stat(file) // where it is gone, to open it says so
+			add(file, info)
+		}
+		return err
 	}
 	for _, arg := range args {
 		info, err := os.Stat(arg)
@@ -52,13 +63,8 @@ func (f *fetcher) sources(args []string) ([]source, error) {
 		}
 		switch {
 		case err == nil && info.IsDir():
-			files, err := f.recordingsBelow(arg)
-			if err != nil {
+			if err := addBelow(arg); err != nil {
 				return nil, err
-			}
-			for _, file := range files {
-				info, _ := os.Stat(file) // where it is gone, to open it says so
-				add(file, info)
 			}
 		case err == nil:
 			add(arg, info)
@@ -67,8 +73,14 @@ func (f *fetcher) sources(args []string) ([]source, error) {
 			if err != nil || len(files) == 0 {
 				return nil, fmt.Errorf("%w: no file matches %s", artifact.ErrNotFound, arg)
 			}
-			for _, file := range files {
-				info, _ := os.Stat(file)
+			for _, file := range files { // as if the shell had named them
+				info, err := os.Stat(file)
+				if err == nil && info.IsDir() {
+					if err := addBelow(file); err != nil {
+						return nil, err
+					}
+					continue
+				}
 				add(file, info)
 			}
 		default:
@@ -79,16 +91,26 @@ func (f *fetcher) sources(args []string) ([]source, error) {
 	return out, nil
 }
 
-// recordingsBelow are the recordings in a directory and below it, sorted.
+// recordingsBelow are the recordings in a directory and below it, sorted. A file
+// that cannot be read is an error: it may be a recording, which would be missed.
 func (f *fetcher) recordingsBelow(dir string) ([]string, error) {
 	var files, others []string
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if !d.Type().IsRegular() {
+		info, err := os.Stat(name) // a link to a recording is one
+		if err != nil && d.Type()&fs.ModeSymlink == 0 {
+			return err
+		}
+		if err != nil || !info.Mode().IsRegular() {
 			return nil
 		}
+		file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		_ = file.Close() // it was not read
 		if isRecording(name) || isFirstLog(name) {
 			files = append(files, name)
 		} else {
@@ -203,7 +225,11 @@ func warnOfNotes(w io.Writer, name string, r *trace.Reader) {
 	}
 	n := r.Notes()
 	if n.Foreign > 0 {
-		fmt.Fprintf(w, "Warning: %s: %d lines are no events, or have more in them than one\n", name, n.Foreign)
+		if n.Foreign == 1 {
+			fmt.Fprintf(w, "Warning: %s: 1 line is no event, or has more in it than one\n", name)
+		} else {
+			fmt.Fprintf(w, "Warning: %s: %d lines are no events, or have more in them than one\n", name, n.Foreign)
+		}
 	}
 	if n.Backwards > 0 {
 		fmt.Fprintf(w, "Warning: %s: the clock went back before %d events; their order is that of the lines\n", name, n.Backwards)
@@ -216,15 +242,21 @@ func warnOfNotes(w io.Writer, name string, r *trace.Reader) {
 // runs reads the recordings that args stand for into memory. keep is as for
 // runs.Set.Add.
 func (f *fetcher) runs(ctx context.Context, args []string, pull string, keep func(*trace.Event) bool) (*runs.Set, error) {
-	set := runs.NewSet()
+	set, opens := runs.NewSet(), 0
 	err := f.eachRecording(ctx, args, pull, func(s source, r *trace.Reader) error {
-		_, err := set.Add(s.name, r, func(e *trace.Event) (bool, error) {
+		run, err := set.Add(s.name, r, func(e *trace.Event) (bool, error) {
 			return keep == nil || keep(e), ctx.Err()
 		})
+		if err == nil {
+			opens += len(run.Opens)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	if opens == 0 {
+		fmt.Fprintln(f.cmd.ErrOrStderr(), "Warning: no recording opens anything that was asked for")
 	}
 	return set, nil
 }

@@ -52,7 +52,7 @@ Another version of a shared object is the same path, unless --versions is given.
 			if ext := filepath.Ext(picture); picture != "" && ext != ".svg" && ext != ".png" {
 				return exit.UsageError(cmd.CommandPath(), "--picture %q does not end in .svg or .png", picture)
 			}
-			if cut < 0 || cut > 1 {
+			if !(cut >= 0 && cut <= 1) { // nor NaN
 				return exit.UsageError(cmd.CommandPath(), "--cut %g is no distance between 0 and 1", cut)
 			}
 			set, err := refs.runs(cmd.Context(), args, sel.pull, sel.keep)
@@ -143,7 +143,7 @@ func writeDistances(w io.Writer, d *distances) error {
 	if d.Cut > 0 {
 		what = fmt.Sprintf("sequences at most %g apart", d.Cut)
 	}
-	if _, err := fmt.Fprintf(w, "%d recordings, %d %s of %s\n", len(d.Recordings), len(groups), plural(len(groups), "group"), what); err != nil {
+	if _, err := fmt.Fprintf(w, "%d %s, %d %s of %s\n", len(d.Recordings), plural(len(d.Recordings), "recording"), len(groups), plural(len(groups), "group"), what); err != nil {
 		return err
 	}
 	for i, g := range groups {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -54,7 +55,7 @@ Another version of a shared object is the same path, unless --versions is given.
 			if err != nil {
 				return err
 			}
-			m, err := sel.train(set, order)
+			m, err := orCanceled(cmd.Context(), func() (*model.Model, error) { return sel.train(set, order) })
 			if err != nil {
 				return err
 			}
@@ -72,8 +73,9 @@ Another version of a shared object is the same path, unless --versions is given.
 			if err := artifact.WriteFile(out, data, 0o666, false); err != nil {
 				return exit.WithHint(fmt.Errorf("writing %s: %w", out, err), "choose another place with --out; nothing was written")
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Wrote %s: %d recordings, %d different sequences of %d paths, %d bytes\n",
-				exit.Printable(out), m.Recordings, len(m.Sequences), len(m.Paths), len(data))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Wrote %s: %d %s, %d different %s of %d %s, %d bytes\n",
+				exit.Printable(out), m.Recordings, plural(m.Recordings, "recording"), len(m.Sequences), plural(len(m.Sequences), "sequence"),
+				len(m.Paths), plural(len(m.Paths), "path"), len(data))
 			return err
 		},
 	}
@@ -100,7 +102,28 @@ func (s *selection) train(set *runs.Set, order int) (*model.Model, error) {
 	return m, err
 }
 
-// tooMuch says how to make less of recordings.
+// orCanceled is what f returns, or the error of ctx where that comes first: f
+// is left behind, and must write nothing.
+func orCanceled[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		v, err := f()
+		done <- result{v, err}
+	}()
+	select {
+	case r := <-done:
+		return r.v, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// tooMuch is an error of use: it says how to make less of recordings.
 func tooMuch(err error) error {
-	return exit.WithHint(err, "take the first open of each path alone with --first-open, or part of the paths with --path")
+	return &exit.Error{Err: err, Status: exit.Usage, Hint: "take the first open of each path alone with --first-open, or part of the paths with --path"}
 }

@@ -55,7 +55,11 @@ func Compute(ctx context.Context, names []string, seqs [][]uint32) (*Matrix, err
 			case a != i || b != j: // as of those that they equal
 				m.Edits[i][j] = m.Edits[a][b]
 			default:
-				m.Edits[i][j] = e.Distance(seqs[i], seqs[j])
+				d, err := e.distance(ctx, seqs[i], seqs[j])
+				if err != nil {
+					return nil, err
+				}
+				m.Edits[i][j] = d
 			}
 			m.Edits[j][i] = m.Edits[i][j]
 		}

@@ -217,3 +217,30 @@ func BenchmarkDistance(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*25e6/b.Elapsed().Seconds()/1e9, "Gcells/s")
 }
+
+// One pair may take a minute: it ends within it.
+func TestComputeEndsWithinAPair(t *testing.T) {
+	a, b := make([]uint32, 200_000), make([]uint32, 200_000)
+	for i := range a {
+		a[i], b[i] = uint32(i%97), uint32(i%101+1)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := &endsAtSecondLook{Context: ctx, cancel: cancel}
+	if _, err := Compute(ended, []string{"a", "b"}, [][]uint32{a, b}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v after %d looks, want it to end", err, ended.looks)
+	}
+}
+
+// endsAtSecondLook is a context that is canceled once it was asked twice.
+type endsAtSecondLook struct {
+	context.Context
+	cancel context.CancelFunc
+	looks  int
+}
+
+func (c *endsAtSecondLook) Err() error {
+	if c.looks++; c.looks == 2 {
+		c.cancel()
+	}
+	return c.Context.Err()
+}

@@ -1,6 +1,9 @@
 package distance
 
-import "slices"
+import (
+	"context"
+	"slices"
+)
 
 // Editor computes edit distances. Its zero value is ready; it keeps memory for
 // the next pair: a byte for each symbol of the second sequence, and 8 for each
@@ -18,6 +21,12 @@ type Editor struct {
 // neighbours differ by 1 at most, so a column of 64 rows is two words, of those
 // that are one more than the row above and of those that are one less.
 func (e *Editor) Distance(a, b []uint32) int {
+	d, _ := e.distance(context.Background(), a, b) // which never ends
+	return d
+}
+
+// distance is Distance, whose error is that of ctx: a pair may take a minute.
+func (e *Editor) distance(ctx context.Context, a, b []uint32) (int, error) {
 	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
 		a, b = a[1:], b[1:]
 	}
@@ -25,17 +34,20 @@ func (e *Editor) Distance(a, b []uint32) int {
 		a, b = a[:len(a)-1], b[:len(b)-1]
 	}
 	if len(a) == 0 || len(b) == 0 {
-		return len(a) + len(b)
+		return len(a) + len(b), nil
 	}
 	e.prepare(a, b)
 	for from := 0; from < len(a); from += 64 {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
 		e.strip(a[from:min(from+64, len(a))], b)
 	}
 	d := len(a)
 	for _, h := range e.across[:len(b)] {
 		d += int(h)
 	}
-	return d
+	return d, nil
 }
 
 func (e *Editor) prepare(a, b []uint32) {
