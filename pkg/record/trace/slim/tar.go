@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,12 @@ import (
 // IsTar says whether a name is one of a tar, which is written compressed as the
 // name says: .tar, .tar.gz, .tgz, .tar.zst.
 func IsTar(name string) bool { return suffix(name) != "" }
+
+// IsOtherTar says whether a name is one of a tar of another compression, which
+// would surprise as that of a directory.
+func IsOtherTar(name string) bool {
+	return !IsTar(name) && (strings.Contains(filepath.Base(name), ".tar.") || slices.Contains([]string{".tbz2", ".txz", ".tzst"}, filepath.Ext(name)))
+}
 
 func suffix(name string) string {
 	for _, s := range []string{".tar", ".tar.gz", ".tgz", ".tar.zst"} {
