@@ -85,7 +85,7 @@ func (t *Tree) writeTar(ctx context.Context, w io.Writer) error {
 			err = t.putFile(ctx, out, h, n)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", n.path, err)
+			return fmt.Errorf("writing %s: %w", n.path, err)
 		}
 	}
 	return out.Close()
