@@ -3,13 +3,30 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/record/trace"
 )
 
-// Run implements local.Recordings.
-func (f *fetcher) Run(ctx context.Context, arg, pull string) (*artifact.Run, error) {
+// Runs implements local.Recordings.
+func (f *fetcher) Runs(ctx context.Context, args []string, pull string) ([]artifact.Run, error) {
+	list, err := f.sources(args)
+	if err != nil {
+		return nil, err
+	}
+	var runs []artifact.Run
+	for _, s := range list {
+		run, err := f.run(ctx, s.arg, pull)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, *run)
+	}
+	return runs, nil
+}
+
+func (f *fetcher) run(ctx context.Context, arg, pull string) (*artifact.Run, error) {
 	u, from, err := f.usage(ctx, arg, pull)
 	if err != nil {
 		return nil, err
@@ -27,7 +44,7 @@ func (f *fetcher) usage(ctx context.Context, arg, pull string) (u *trace.Usage, 
 		return nil, from, err
 	}
 	defer file.Close()
-	r, err := trace.NewReader(file)
+	r, err := trace.NewReader(whileWanted{ctx, file})
 	if err != nil {
 		return nil, from, fmt.Errorf("%s: %w", from, invalidRecording(err))
 	}
@@ -48,4 +65,17 @@ func runOf(from string, u *trace.Usage) *artifact.Run {
 		}
 	}
 	return run
+}
+
+// whileWanted reads until the context ends.
+type whileWanted struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (w whileWanted) Read(b []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.r.Read(b)
 }

@@ -141,6 +141,10 @@ func (f *fetcher) openRecording(ctx context.Context, arg, pull string) (r io.Rea
 	if !f.opts.OCILayout {
 		file, err := os.OpenFile(arg, os.O_RDONLY|syscall.O_NONBLOCK, 0) // as trace.Open does
 		switch {
+		case err == nil && isLayout(arg):
+			_ = file.Close() // it was not read
+			return nil, arg, exit.WithHint(fmt.Errorf("%w: %s is an OCI layout, and names no recording", artifact.ErrNotFound, arg),
+				"name one by its tag: --oci-layout "+arg+":TAG")
 		case err == nil:
 			if info, err := file.Stat(); err == nil && info.IsDir() {
 				_ = file.Close() // nothing was read

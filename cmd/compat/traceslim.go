@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +56,7 @@ Exit status: 0 done; 1 with --strict: a path of a recording is not in the root;
 				return err
 			}
 			wanted := slim.NewWanted()
-			if err := refs.eachRecording(cmd.Context(), args, f.pull, func(_ source, r *trace.Reader) error { return wanted.Add(r) }); err != nil {
+			if err := refs.eachRecording(cmd.Context(), args, f.pull, func(_ source, r *trace.Reader) error { return wanted.Add(cmd.Context(), r) }); err != nil {
 				return err
 			}
 			report, err := f.make(cmd.Context(), wanted, cmd.OutOrStdout())
@@ -91,6 +92,9 @@ func (f *slimFlags) check(command string) error {
 	if f.out == "" {
 		return exit.UsageError(command, "--out is missing: where to write the minimal root")
 	}
+	if slim.IsOtherTar(f.out) {
+		return exit.UsageError(command, "--out %q: a tar ends in .tar, .tar.gz, .tgz or .tar.zst", f.out)
+	}
 	for _, glob := range f.Also {
 		if !slim.Pattern(glob) {
 			return exit.UsageError(command, "--also %q is no absolute path with *, ? and [...]", glob)
@@ -108,8 +112,10 @@ func (f *slimFlags) make(ctx context.Context, w *slim.Wanted, stdout io.Writer) 
 	defer tree.Close() // it was only read
 	r := tree.Report(w)
 	r.Out = f.out
+	written := f.out
 	switch {
 	case f.out == "-":
+		written = ""
 		err = tree.WriteTar(ctx, stdout, "")
 	case slim.IsTar(f.out):
 		err = artifact.WriteFileFrom(f.out, 0o666, false, func(w io.Writer) error { return tree.WriteTar(ctx, w, f.out) })
@@ -117,7 +123,7 @@ func (f *slimFlags) make(ctx context.Context, w *slim.Wanted, stdout io.Writer) 
 		r.Unkept, err = tree.WriteDir(ctx, f.out)
 	}
 	if err == nil && !f.noCompare {
-		r.Full, err = tree.Measure(ctx)
+		r.Full, err = tree.Measure(ctx, written)
 	}
 	return r, err
 }
@@ -132,6 +138,8 @@ func slimError(err error) error {
 		return &exit.Error{Err: err, Status: exit.NotFound, Hint: "see the pattern of --also: it is matched against absolute paths in the root"}
 	case errors.Is(err, slim.ErrChanged):
 		return &exit.Error{Err: err, Status: exit.Unsupported, Hint: "do it again when nothing writes to the root"}
+	case errors.Is(err, syscall.ENOTDIR):
+		return &exit.Error{Err: err, Status: exit.Unsupported, Hint: "name a directory that is not there yet, in one that is"}
 	case errors.Is(err, fs.ErrPermission):
 		return exit.WithHint(err, "do it as a user who may, such as root")
 	}

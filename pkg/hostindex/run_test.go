@@ -48,6 +48,7 @@ func TestCheckRuns(t *testing.T) {
 		{"missing", file(artifact.RunFile{Path: "/usr/share/no", Programs: by}), false, Incompatible,
 			[]string{"error file-missing /usr/share/no, which the run had opened by /usr/bin/app and 1 more programs, cannot be found: no such file or directory; install the package"}},
 		{"another version", file(artifact.RunFile{Path: "/usr/lib/libz.so.1.2"}), false, Incompatible, []string{"error file-missing /usr/lib/libz.so.1.2; /usr/lib/libz.so.1.3 is another version"}},
+		{"no library", file(artifact.RunFile{Path: "/usr/lib/libz.socket"}), false, Incompatible, []string{"error file-missing /usr/lib/libz.socket; install"}},
 		{"elsewhere", file(artifact.RunFile{Path: "/old/tool", Executed: true}), false, Incompatible, []string{"error file-missing executed; /usr/bin/tool has the same name"}},
 		{"beside another", file(artifact.RunFile{Path: "/a/libq.so.2"}, artifact.RunFile{Path: "/opt/lib/x"}), false, Incompatible,
 			[]string{"error file-missing /a/libq.so.2; /opt/lib/libq.so.2 has the same name", "error file-missing /opt/lib/x; install"}},

@@ -56,8 +56,8 @@ func (c *runCheck) nearest(name string) string {
 // otherVersion is a file in the same directory whose name differs after ".so"
 // only, the first by name, or "".
 func (c *runCheck) otherVersion(name string) string {
-	stem, _, ok := strings.Cut(path.Base(name), ".so")
-	if !ok {
+	stem, version, ok := strings.Cut(path.Base(name), ".so")
+	if !ok || version != "" && version[0] != '.' { // "app.sock"
 		return ""
 	}
 	names, err := c.fsys.ReadDir(path.Dir(name))

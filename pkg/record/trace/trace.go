@@ -25,6 +25,7 @@ var ErrInvalid = errors.New("invalid recording")
 const (
 	maxLine   = 512 << 10
 	maxHeader = 16 << 20
+	maxPath   = 32 << 10
 )
 
 // Op says what was asked of the file system. The names are those of FUSE

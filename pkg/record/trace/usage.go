@@ -203,6 +203,9 @@ func (u *use) change(name string) { u.file(name).Changed = true }
 
 // within reports whether a file is below a directory that the run made or moved.
 func (u *use) within(name string) bool {
+	if len(u.made) == 0 || len(name) > maxPath { // no recorder gives that one: each step takes time for all before it
+		return false
+	}
 	for dir := name; len(dir) > 1 && strings.HasPrefix(dir, "/"); dir = path.Dir(dir) {
 		if u.made[dir] {
 			return true

@@ -3,6 +3,7 @@ package trace
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 const usageHeader = `{"schemaVersion":1,"mediaType":"application/vnd.compspec.recording.events.v1.jsonl+zstd","argv":["a"],"start":"2026-01-02T03:04:05.6Z","host":"h","kernel":"6.1","arch":"amd64","mode":"paths","view":"root","passthrough":false,"watch":[],"unrecorded":[]}` + "\n"
@@ -120,5 +121,20 @@ func TestLooksAndCompress(t *testing.T) {
 		if got := Looks(strings.NewReader(c.text)); got != c.want {
 			t.Errorf("%.40q: %t", c.text, got)
 		}
+	}
+}
+
+// TestUsageOfLongNames: a name that no recorder gives is not compared with all
+// that the run made, directory by directory.
+func TestUsageOfLongNames(t *testing.T) {
+	u := NewUsing()
+	u.Add(&Event{Op: OpMkdir, Path: "/x"})
+	u.Add(&Event{Op: OpOpen, Path: strings.Repeat("/a", 100_000), Handle: 1})
+	began := time.Now()
+	if files := u.Usage().Files; len(files) != 1 || files[0].Changed {
+		t.Errorf("got %d files", len(files))
+	}
+	if took := time.Since(began); took > 20*time.Second { // once it was minutes
+		t.Errorf("one name took %v", took)
 	}
 }

@@ -56,7 +56,6 @@ Exit status: 0 compatible; 1 incompatible, or unknown without --allow-unknown;
   compat check --root /mnt/image /usr/bin/app
   compat check --trace run.jsonl.zst --root /mnt/image
   compat check --ref app:compat --host registry.example/hosts:cpu-node
-  compat check --trace run.jsonl.zst --root /mnt/image
   compat check --ref app:compat --hosts registry.example/hosts
   compat check --root /mnt/image app --inject /usr/lib=libcuda.so.1 --dlopen libcuda.so.1`,
 		MaxArgs: -1,
@@ -81,7 +80,7 @@ func (c *check) flags(f Flags) {
 	f.StringVar(&c.ref, "ref", "", "check the compat artifact `REF`, or the one attached to the image REF")
 	f.StringVar(&c.pull, "pull", "missing", "of references: get them from the registry if `missing` here, always or never")
 	f.StringVar(&c.format, "format", "text", "text, json or sarif; with --hosts text, json or html")
-	f.StringArrayVar(&c.traces, "trace", nil, "look for each file that the recorded run `REC` used, a file or a reference; repeatable")
+	f.StringArrayVar(&c.traces, "trace", nil, "look for each file that the recorded run `REC` used: a file, a directory, a pattern or a reference; repeatable")
 	f.BoolVar(&c.strict, "strict", false, "with --trace: another size than in the run is a no")
 	f.BoolVar(&c.tree, "tree", false, "print who needs whom, and which rule finds it")
 	f.BoolVar(&c.opts.Explain, "explain", false, "print every place that was looked at, in order")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/compspec/compat/cmd/compat/internal/exit"
-	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/hostindex"
 )
 
@@ -33,13 +32,9 @@ func (c *check) checkTrace(command string, args []string) error {
 
 // runs looks for the files of the recorded runs.
 func (c *check) runs(ctx context.Context, host *hostindex.Index) (*hostindex.Report, error) {
-	var runs []artifact.Run
-	for _, t := range c.traces {
-		run, err := c.recordings.Run(ctx, t, c.pull)
-		if err != nil {
-			return nil, err
-		}
-		runs = append(runs, *run)
+	runs, err := c.recordings.Runs(ctx, c.traces, c.pull)
+	if err != nil {
+		return nil, err
 	}
 	return hostindex.CheckRuns(ctx, runs, host, hostindex.RunOptions{SameSize: c.strict})
 }

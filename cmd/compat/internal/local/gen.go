@@ -12,8 +12,9 @@ import (
 
 // Recordings reads recorded runs.
 type Recordings interface {
-	// Run reads the recording in a file or at a reference; pull is as for Fetcher.
-	Run(ctx context.Context, arg, pull string) (*artifact.Run, error)
+	// Runs reads the recordings that args name: files, directories, patterns,
+	// references; pull is as for Fetcher.
+	Runs(ctx context.Context, args []string, pull string) ([]artifact.Run, error)
 }
 
 // Gen is `compat gen`. Without recordings --trace is ErrNeedsRecordings.
@@ -91,15 +92,15 @@ func (g *gen) run(ctx context.Context, targets []string, stdout io.Writer) error
 	if !ok {
 		return exit.UsageError("compat gen", "--format %q is none of json, text, attributes", g.format)
 	}
-	for _, t := range g.traces {
+	if len(g.traces) > 0 {
 		if g.recordings == nil {
 			return ErrNeedsRecordings
 		}
-		run, err := g.recordings.Run(ctx, t, "missing")
+		runs, err := g.recordings.Runs(ctx, g.traces, "missing")
 		if err != nil {
 			return err
 		}
-		opts.Runs = append(opts.Runs, *run)
+		opts.Runs = runs
 	}
 	opts.Digests = digestCache(g.noCache)
 	defer opts.Digests.Close()

@@ -61,7 +61,7 @@ func (f Format) fits(name string, null bool) bool {
 	case NydusPrefetchLines: // words are told apart by any blank
 		return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsSpace)
 	}
-	return null || !strings.ContainsAny(name, "\n\r")
+	return null || !strings.ContainsAny(name, "\n\r\\") // tar takes a backslash for an escape, but with --null
 }
 
 // Write writes the list as the tool of that format wants it. With null, which

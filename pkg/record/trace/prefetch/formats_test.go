@@ -184,7 +184,7 @@ func TestInclude(t *testing.T) {
 		if null {
 			tar = append(tar, "--null")
 		} else {
-			left = []string{"/new\nline"}
+			left = []string{"/new\nline", "/\"q\"\\"}
 		}
 		want := without(t, Include, unsaid, left...)
 		cmd := exec.Command("tar", append(tar, "--files-from=-")...)

@@ -27,8 +27,8 @@ func (t *Tree) WriteDir(ctx context.Context, name string) (left Unkept, err erro
 		return Unkept{}, err
 	}
 	temp := filepath.Join(filepath.Dir(name), fmt.Sprintf(".compat-slim-%016x", rand.Uint64()))
-	if err := os.Mkdir(temp, 0o700); err != nil {
-		return Unkept{}, err
+	if err := syscall.Mkdir(temp, 0o700); err != nil {
+		return Unkept{}, &fs.PathError{Op: "making a directory in", Path: filepath.Dir(name), Err: err}
 	}
 	defer func() {
 		if err != nil {
@@ -64,8 +64,11 @@ func free(name string) (string, error) {
 			return "", fmt.Errorf("%s %w: a link that leads nowhere", name, ErrExists)
 		}
 		return filepath.Clean(name), nil
-	} else if err != nil {
-		return "", err
+	} else if err != nil { // EvalSymlinks may say no path
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	if isWorkingDirectory(real) {
+		return "", fmt.Errorf("%s %w, and is the working directory: another takes its place, so it would be lost", name, ErrExists)
 	}
 	entries, err := os.ReadDir(real)
 	if errors.Is(err, syscall.ENOTDIR) {
@@ -77,6 +80,12 @@ func free(name string) (string, error) {
 		return "", fmt.Errorf("%s %w, and is not empty", name, ErrExists)
 	}
 	return filepath.Abs(real)
+}
+
+func isWorkingDirectory(name string) bool {
+	a, err := os.Stat(name)
+	b, err2 := os.Stat(".")
+	return err == nil && err2 == nil && os.SameFile(a, b)
 }
 
 // discard removes what was written, whatever modes it has by now.

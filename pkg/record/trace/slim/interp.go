@@ -16,25 +16,27 @@ import (
 // loader or what a "#!" line names: recordings of the first recorder, and those
 // of a part of the machine, may lack it.
 func (t *Tree) interpreters(ctx context.Context) error {
-	seen := map[string]bool{}
-	for found := true; found; { // an interpreter may be a script
-		found = false
-		for _, name := range slices.Sorted(maps.Keys(t.nodes)) {
-			n := t.nodes[name]
-			if seen[name] || !n.info.IsRegular() || !n.info.Executable() {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			seen[name], found = true, true
-			interp, err := t.interpreter(name)
-			if err != nil {
-				return err
-			}
-			if interp != "" {
-				_, _ = t.reach(interp) // where it is not there the program did not run
-			}
+	seen := map[*node]bool{}
+	todo := t.sorted()
+	for len(todo) > 0 {
+		n := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[n] || !n.info.IsRegular() || !n.info.Executable() {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		seen[n] = true
+		interp, err := t.interpreter(n.path)
+		if err != nil {
+			return err
+		}
+		if interp == "" {
+			continue
+		}
+		if next, err := t.reach(interp); err == nil { // where it is not there the program did not run
+			todo = append(todo, next) // it may be a script
 		}
 	}
 	return nil

@@ -10,7 +10,10 @@ import (
 	"github.com/compspec/compat/pkg/internal/rootfs"
 )
 
-const maxLinks = 40 // MAXSYMLINKS, include/linux/namei.h
+const (
+	maxLinks = 40   // MAXSYMLINKS, include/linux/namei.h
+	pathMax  = 4096 // PATH_MAX, include/uapi/linux/limits.h; it counts the NUL
+)
 
 // errProvided: what a name leads to is no file, or one of the kernel's.
 var errProvided = errors.New("is for the container to provide")
@@ -33,7 +36,7 @@ func (t *Tree) want(name string, how use) {
 // is on the way: directories, also those that ".." leaves again, links, and the
 // file. Where it ends before, what was met is selected all the same.
 func (t *Tree) reach(name string) (*node, error) {
-	if len(name) >= 4096 { // PATH_MAX; it counts the NUL
+	if len(name) >= pathMax {
 		return nil, syscall.ENAMETOOLONG
 	}
 	links := 0

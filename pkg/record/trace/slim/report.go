@@ -2,9 +2,11 @@ package slim
 
 import (
 	"context"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Report is what a minimal root came to. Its JSON is described by
@@ -66,11 +68,18 @@ func (t *Tree) Report(w *Wanted) *Report {
 }
 
 // Measure is the size of a whole root, on its own file system (as find -xdev
-// sees it). What may not be read does not count.
-func (t *Tree) Measure(ctx context.Context) (*Size, error) {
+// sees it). What may not be read does not count, nor what was written to out: a
+// directory or a file, which may be in the root; "": none.
+func (t *Tree) Measure(ctx context.Context, out string) (*Size, error) {
 	top, err := t.root.Lstat("/")
 	if err != nil {
 		return nil, err
+	}
+	var written syscall.Stat_t
+	if out != "" {
+		if err := syscall.Stat(out, &written); err != nil {
+			return nil, &fs.PathError{Op: "stat", Path: out, Err: err}
+		}
 	}
 	var files counter
 	todo := []string{"/"}
@@ -87,7 +96,7 @@ func (t *Tree) Measure(ctx context.Context) (*Size, error) {
 		for _, e := range entries {
 			info, err := t.root.Lstat(join(dir, e.Name))
 			switch {
-			case err != nil || info.Dev != top.Dev:
+			case err != nil || info.Dev != top.Dev || info.Dev == uint64(written.Dev) && info.Ino == written.Ino:
 			case info.IsDir():
 				todo = append(todo, join(dir, e.Name))
 			case info.IsRegular():

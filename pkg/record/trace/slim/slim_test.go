@@ -104,7 +104,7 @@ func selected(t *testing.T, root string, also []string, readers ...*trace.Reader
 	t.Helper()
 	w := NewWanted()
 	for _, r := range readers {
-		if err := w.Add(r); err != nil {
+		if err := w.Add(context.Background(), r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -137,6 +137,59 @@ func missing(tree *Tree) (out []string) {
 		out = append(out, fmt.Sprintf("%s %s: %s", m.Use, m.Path, m.Reason))
 	}
 	return out
+}
+
+// TestLongNamesTakeNoTime: what no kernel takes is not compared with all that the
+// run made, directory by directory.
+func TestLongNamesTakeNoTime(t *testing.T) {
+	long := strings.Repeat("/a", 100_000)
+	began := time.Now()
+	tree, _ := selected(t, plant(t), nil, recording(t, &trace.Header{}, events("mkdir /x", "lookup "+long)...))
+	if took := time.Since(began); took > 20*time.Second { // once it was minutes
+		t.Errorf("one name took %v", took)
+	}
+	if len(tree.missing) != 1 || tree.missing[0].Path != long {
+		t.Errorf("%d names are missing, want the long one", len(tree.missing))
+	}
+}
+
+func TestAddStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := NewWanted().Add(ctx, recording(t, &trace.Header{}, events("open /a")...)); !errors.Is(err, context.Canceled) {
+		t.Errorf("a recording was read on: %v", err)
+	}
+}
+
+// TestInterpretersOfInterpreters: a script's interpreter may be a script.
+func TestInterpretersOfInterpreters(t *testing.T) {
+	const n = 100
+	var files []string
+	for i := range n {
+		files = append(files, fmt.Sprintf("s%d=#!/s%d\n", i, i+1))
+	}
+	root := plant(t, files...)
+	for i := range n {
+		if err := os.Chmod(filepath.Join(root, fmt.Sprintf("s%d", i)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree, _ := selected(t, root, nil, recording(t, &trace.Header{}, events("exec /s0")...))
+	if got := len(listing(tree)); got != n {
+		t.Errorf("%d scripts are kept, want %d", got, n)
+	}
+}
+
+func TestMeasureLeavesOutWhatWasWritten(t *testing.T) {
+	root := plant(t, "a=12345", "b=123")
+	tree, _ := selected(t, root, nil, recording(t, &trace.Header{}, events("open /a")...))
+	out := filepath.Join(root, "out")
+	if _, err := tree.WriteDir(context.Background(), out); err != nil {
+		t.Fatal(err)
+	}
+	if full, err := tree.Measure(context.Background(), out); err != nil || *full != (Size{2, 8}) {
+		t.Errorf("%v %v, want two files of 8 bytes", full, err)
+	}
 }
 
 func TestSelect(t *testing.T) {
@@ -233,7 +286,7 @@ func TestSelect(t *testing.T) {
 // fits holds the JSON of a report to its schema.
 func fits(t *testing.T, tree *Tree, w *Wanted) {
 	t.Helper()
-	full, err := tree.Measure(context.Background())
+	full, err := tree.Measure(context.Background(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

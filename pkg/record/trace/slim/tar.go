@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,12 @@ import (
 // IsTar says whether a name is one of a tar, which is written compressed as the
 // name says: .tar, .tar.gz, .tgz, .tar.zst.
 func IsTar(name string) bool { return suffix(name) != "" }
+
+// IsOtherTar says whether a name is one of a tar of another compression, which
+// would surprise as that of a directory.
+func IsOtherTar(name string) bool {
+	return !IsTar(name) && (strings.Contains(filepath.Base(name), ".tar.") || slices.Contains([]string{".tbz2", ".txz", ".tzst"}, filepath.Ext(name)))
+}
 
 func suffix(name string) string {
 	for _, s := range []string{".tar", ".tar.gz", ".tgz", ".tar.zst"} {
@@ -78,7 +85,7 @@ func (t *Tree) writeTar(ctx context.Context, w io.Writer) error {
 			err = t.putFile(ctx, out, h, n)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", n.path, err)
+			return fmt.Errorf("writing %s: %w", n.path, err)
 		}
 	}
 	return out.Close()

@@ -1,6 +1,7 @@
 package slim
 
 import (
+	"context"
 	"errors"
 	"io"
 	"maps"
@@ -50,14 +51,18 @@ func NewWanted() *Wanted {
 }
 
 // Add reads the events that are left in r. What a run made itself is not wanted,
-// unless another one found it. It returns the error of Reader.Next, but io.EOF.
-func (w *Wanted) Add(r *trace.Reader) error {
+// unless another one found it. It returns the error of Reader.Next, but io.EOF, or
+// that of the context.
+func (w *Wanted) Add(ctx context.Context, r *trace.Reader) error {
 	run := run{asked: map[string]use{}, made: map[string]bool{}}
 	var e trace.Event
 	for {
 		if err := r.Next(&e); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if e.Errno == "" {
@@ -167,7 +172,7 @@ func (r *run) ask(name string, how use) {
 
 // within reports whether the run made name, or a directory that it is below.
 func (r *run) within(name string) bool {
-	if len(r.made) == 0 {
+	if len(r.made) == 0 || len(name) >= pathMax { // no kernel takes that one, and reach says so
 		return false
 	}
 	for dir := name; len(dir) > 1; dir = path.Dir(dir) {

@@ -35,7 +35,7 @@ func TestUnionAndHardLinks(t *testing.T) {
 	if r.Kept != (Size{2, 8}) || r.Recordings != 2 || r.Made != 0 || !r.Partial {
 		t.Errorf("%+v", r)
 	}
-	full, err := tree.Measure(context.Background())
+	full, err := tree.Measure(context.Background(), "")
 	if err != nil || *full != (Size{2, 8}) {
 		t.Errorf("full: %+v, %v", full, err)
 	}
