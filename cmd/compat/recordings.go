@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -33,18 +32,19 @@ type source struct {
 // directory that are no recordings.
 func (f *fetcher) sources(args []string) ([]source, error) {
 	var out []source
-	var seen []fs.FileInfo    // of files
-	said := map[string]bool{} // what has no file: -, references
+	seen := map[any]bool{} // files by device and inode; what has none, - and references, by name
 	add := func(file string, info fs.FileInfo) {
-		if info == nil && said[file] || info != nil && slices.ContainsFunc(seen, func(i fs.FileInfo) bool { return os.SameFile(i, info) }) {
+		key := any(file)
+		if info != nil {
+			if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+				key = [2]uint64{stat.Dev, stat.Ino}
+			}
+		}
+		if seen[key] {
 			fmt.Fprintf(f.cmd.ErrOrStderr(), "Warning: %s is given twice, and counts once\n", exit.Printable(file))
 			return
 		}
-		if info != nil {
-			seen = append(seen, info)
-		} else {
-			said[file] = true
-		}
+		seen[key] = true
 		out = append(out, source{arg: file})
 	}
 	addBelow := func(dir string) error {
