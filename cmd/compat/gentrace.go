@@ -58,7 +58,7 @@ func (f *fetcher) usage(ctx context.Context, arg, pull string) (u *trace.Usage, 
 // runOf is a usage as package artifact takes it. What was written only is of
 // no interest there.
 func runOf(from string, u *trace.Usage) *artifact.Run {
-	run := &artifact.Run{Name: from, Program: u.Header.Program, Digest: u.Header.Digest, Dir: u.Header.Dir, Started: u.Programs}
+	run := &artifact.Run{Name: from, Program: u.Header.Program, Digest: u.Header.Digest, Dir: u.Header.Dir, Started: u.Programs, Seen: u.Seen}
 	for _, f := range u.Files {
 		if f.Read {
 			run.Files = append(run.Files, artifact.RunFile{Path: f.Path, Programs: f.Programs, Executed: f.Executed, Changed: f.Changed, Size: f.Size})

@@ -17,6 +17,7 @@ type Run struct {
 	Dir     string   // working directory
 	Started []string // paths of the files that were executed
 	Files   []RunFile
+	Seen    []string // paths that were looked for, were there, and were not opened
 }
 
 // RunFile is a file that was read in a run.

@@ -32,7 +32,7 @@ func CheckRuns(ctx context.Context, runs []artifact.Run, host *Index, opts RunOp
 		at := slices.IndexFunc(programs, func(p *runProgram) bool { return p.name == name })
 		if at < 0 {
 			at = len(programs)
-			programs = append(programs, &runProgram{name: name, files: map[string]*artifact.RunFile{}, varies: map[string]bool{}})
+			programs = append(programs, &runProgram{name: name, files: map[string]*artifact.RunFile{}, varies: map[string]bool{}, seen: map[string]bool{}})
 		}
 		programs[at].add(&runs[i])
 	}
@@ -53,9 +53,15 @@ type runProgram struct {
 	name   string
 	files  map[string]*artifact.RunFile
 	varies map[string]bool // paths that are not looked for
+	seen   map[string]bool // paths that a run only looked for, and found
 }
 
 func (p *runProgram) add(run *artifact.Run) {
+	for _, name := range run.Seen {
+		if strings.HasPrefix(name, "/") && !artifact.Varies(name) {
+			p.seen[name] = true
+		}
+	}
 	for i := range run.Files {
 		f := run.Files[i]
 		switch {
@@ -95,9 +101,27 @@ func (p *runProgram) check(ctx context.Context, host *Index, opts RunOptions) ([
 			Explanation: fmt.Sprintf("%d files that the run used are not looked for, %s first: what lies there is of each run, or of each machine", n, sortedNames(p.varies)[0]),
 			Remedy:      "none is needed, unless the program expects them there"})
 	}
+	c.looked(p)
 	c.rest()
 	slices.SortStableFunc(c.out, func(a, b Finding) int { return cmp.Compare(rank(a.Severity), rank(b.Severity)) })
 	return c.out, nil
+}
+
+// looked warns of what the runs looked for and found, and nobody finds here. What a
+// program makes of that is not known: Python takes no compiled module whose source
+// is not there, while most look for more than they need.
+func (c *runCheck) looked(p *runProgram) {
+	var gone []string
+	for _, name := range sortedNames(p.seen) {
+		if _, err := c.fsys.Stat(name); p.files[name] == nil && err != nil && rootfs.IsOutside(err) == "" {
+			gone = append(gone, name)
+		}
+	}
+	if n := len(gone); n > 0 {
+		c.add(Finding{Kind: "file-missing", Severity: SeverityWarning, Object: gone[0],
+			Explanation: fmt.Sprintf("%d of the paths that the run only looked for, and found, are not there, %s first: it may do otherwise here", n, gone[0]),
+			Remedy:      "put them there if the program needs them, as Python needs the source of a compiled module"})
+	}
 }
 
 // bases are the directories of the files that were used.

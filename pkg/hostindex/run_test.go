@@ -62,6 +62,8 @@ func TestCheckRuns(t *testing.T) {
 		{"executed in one run", append(file(artifact.RunFile{Path: "/usr/share/data"}), file(artifact.RunFile{Path: "/usr/share/data", Executed: true})...), false, Incompatible,
 			[]string{"error not-executable ; chmod"}},
 		{"what the run changed", file(artifact.RunFile{Path: "/no/out", Changed: true}, artifact.RunFile{Path: "relative"}, artifact.RunFile{}), false, Compatible, nil},
+		{"looked for", []artifact.Run{{Program: "/usr/bin/app", Seen: []string{"/usr/share", "/usr/share/no.py", "/etc/gone", "/tmp/x", "/usr/bin/app"}, Files: []artifact.RunFile{{Path: "/usr/bin/app"}}}}, false, Compatible,
+			[]string{"warning file-missing 2 of the paths that the run only looked for, and found, are not there, /etc/gone first; put them there"}},
 		{"what varies", file(artifact.RunFile{Path: "/tmp/b"}, artifact.RunFile{Path: "/proc/cpuinfo"}), false, Compatible, []string{"warning file-varies 2 files that the run used are not looked for, /proc/cpuinfo first; none"}},
 		{"the loader's cache", file(artifact.RunFile{Path: "/etc/ld.so.cache", Size: 1}), false, Compatible, []string{"warning file-missing /etc/ld.so.cache; ldconfig"}},
 		{"any bytes", file(artifact.RunFile{Path: "/a\nb\xff"}), false, Incompatible, []string{"error file-missing a\nb\xff; install"}},

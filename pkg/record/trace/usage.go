@@ -113,6 +113,11 @@ func (u *Using) Usage() *Usage {
 	for name := range u.listed {
 		delete(u.seen, name)
 	}
+	for name := range u.seen {
+		if u.within(name) {
+			delete(u.seen, name)
+		}
+	}
 	delete(u.missing, "") // of a descriptor
 	delete(u.seen, "")
 	out.Seen = slices.Sorted(maps.Keys(u.seen))
