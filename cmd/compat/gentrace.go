@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/record/trace"
@@ -39,19 +38,15 @@ func (f *fetcher) run(ctx context.Context, arg, pull string) (*artifact.Run, err
 
 // usage reads the recording that arg names.
 func (f *fetcher) usage(ctx context.Context, arg, pull string) (u *trace.Usage, from string, err error) {
-	file, from, err := f.openRecording(ctx, arg, pull)
+	r, from, done, err := f.reader(ctx, arg, pull)
 	if err != nil {
 		return nil, from, err
 	}
-	defer file.Close()
-	r, err := trace.NewReader(whileWanted{ctx, file})
-	if err != nil {
-		return nil, from, fmt.Errorf("%s: %w", from, invalidRecording(err))
-	}
-	defer r.Close()
+	defer done()
 	if u, err = trace.ReadUsage(r); err != nil {
-		return nil, from, fmt.Errorf("%s: %w", from, invalidRecording(err))
+		return nil, from, recordingError(fmt.Errorf("%s: %w", from, err))
 	}
+	warnOfNotes(f.cmd.ErrOrStderr(), from, r.Notes())
 	return u, from, nil
 }
 
@@ -65,17 +60,4 @@ func runOf(from string, u *trace.Usage) *artifact.Run {
 		}
 	}
 	return run
-}
-
-// whileWanted reads until the context ends.
-type whileWanted struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (w whileWanted) Read(b []byte) (int, error) {
-	if err := w.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return w.r.Read(b)
 }

@@ -197,33 +197,59 @@ func (f *fetcher) eachRecording(ctx context.Context, args []string, pull string,
 }
 
 func (f *fetcher) oneRecording(ctx context.Context, s source, pull string, use func(s source, r *trace.Reader) error) error {
-	file, from, err := f.openRecording(ctx, s.arg, pull)
+	r, from, done, err := f.reader(ctx, s.arg, pull)
 	if err != nil {
 		return err
 	}
-	defer file.Close() // it was only read
-	r, err := trace.NewReader(file)
-	if err != nil {
-		return recordingError(fmt.Errorf("%s: %w", from, err))
-	}
-	defer r.Close()
+	defer done()
 	if err := use(s, r); err != nil {
 		return recordingError(fmt.Errorf("%s: %w", from, err))
 	}
-	warnOfNotes(f.cmd.ErrOrStderr(), s.name, r)
+	stderr := f.cmd.ErrOrStderr()
+	if r.Truncated() {
+		fmt.Fprintf(stderr, "Warning: %s was cut off: what follows there is not in the result\n", exit.Printable(s.name))
+	}
+	if footer := r.Footer(); footer != nil && footer.Dropped > 0 {
+		fmt.Fprintf(stderr, "Warning: %s lacks %d events that could not be written\n", exit.Printable(s.name), footer.Dropped)
+	}
+	warnOfNotes(stderr, s.name, r.Notes())
 	return nil
 }
 
+// reader opens the recording that arg names, as openRecording does. done closes
+// it. The context ends its reading.
+func (f *fetcher) reader(ctx context.Context, arg, pull string) (r *trace.Reader, from string, done func(), err error) {
+	file, from, err := f.openRecording(ctx, arg, pull)
+	if err != nil {
+		return nil, from, nil, err
+	}
+	r, err = trace.NewReader(whileWanted{ctx, file})
+	if err != nil {
+		_ = file.Close() // it was only read
+		return nil, from, nil, recordingError(fmt.Errorf("%s: %w", from, err))
+	}
+	return r, from, func() {
+		_ = r.Close()
+		_ = file.Close()
+	}, nil
+}
+
+// whileWanted reads until the context ends.
+type whileWanted struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (w whileWanted) Read(b []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.r.Read(b)
+}
+
 // warnOfNotes says what is odd about a recording that was read to its end.
-func warnOfNotes(w io.Writer, name string, r *trace.Reader) {
+func warnOfNotes(w io.Writer, name string, n trace.Notes) {
 	name = exit.Printable(name)
-	if r.Truncated() {
-		fmt.Fprintf(w, "Warning: %s was cut off: what follows there is not in the result\n", name)
-	}
-	if footer := r.Footer(); footer != nil && footer.Dropped > 0 {
-		fmt.Fprintf(w, "Warning: %s lacks %d events that could not be written\n", name, footer.Dropped)
-	}
-	n := r.Notes()
 	if n.Foreign > 0 {
 		if n.Foreign == 1 {
 			fmt.Fprintf(w, "Warning: %s: 1 line is no event, or has more in it than one\n", name)

@@ -65,21 +65,17 @@ A recording that was cut off is shown as far as it goes, with a warning.` + exit
 			if summary && output.Format == formatJSONL {
 				return exit.UsageError(cmd.CommandPath(), "--summary is none of events: it goes with the other formats")
 			}
-			file, from, err := refs.openRecording(cmd.Context(), args[0], pull)
+			r, from, done, err := refs.reader(cmd.Context(), args[0], pull)
 			if err != nil {
 				return err
 			}
-			defer file.Close() // it was only read
-			r, err := trace.NewReader(file)
-			if err != nil {
-				return recordingError(fmt.Errorf("%s: %w", from, err))
-			}
-			defer r.Close()
+			defer done()
 			s, err := showEvents(cmd, r, &f, output.Format, summary)
 			if err != nil {
 				return recordingError(fmt.Errorf("%s: %w", from, err))
 			}
 			warnOfGaps(cmd.ErrOrStderr(), from, s)
+			warnOfNotes(cmd.ErrOrStderr(), from, r.Notes())
 			if output.Format == formatJSONL {
 				return nil
 			}
