@@ -11,26 +11,15 @@ import (
 
 	"github.com/compspec/compat/pkg/record/trace"
 	"github.com/compspec/compat/pkg/record/trace/runs"
+	"github.com/compspec/compat/pkg/record/trace/tracetest"
 	"github.com/compspec/compat/schemas"
 )
 
 // add records events and adds them to a set. cut leaves out the footer.
 func add(tb testing.TB, set *runs.Set, name string, cut bool, events ...trace.Event) *runs.Run {
 	tb.Helper()
-	var b bytes.Buffer
-	w, err := trace.NewWriter(&b, &trace.Header{Argv: []string{}, Start: "2026-01-02T03:04:05Z", Mode: trace.ModePaths, Watch: []string{}, Unrecorded: []string{}}, trace.WriterOptions{})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for i := range events {
-		if err := w.Write(&events[i]); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	if err := w.Close(trace.Footer{}); err != nil {
-		tb.Fatal(err)
-	}
-	data := b.Bytes()
+	b := tracetest.Recording(tb, &trace.Header{Argv: []string{}, Start: "2026-01-02T03:04:05Z", Mode: trace.ModePaths, Watch: []string{}, Unrecorded: []string{}}, trace.Footer{}, events...)
+	data := b
 	if cut {
 		data = data[:bytes.LastIndex(data, []byte(`{"footer"`))]
 	}

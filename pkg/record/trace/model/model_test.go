@@ -13,6 +13,7 @@ import (
 
 	"github.com/compspec/compat/pkg/record/trace"
 	"github.com/compspec/compat/pkg/record/trace/runs"
+	"github.com/compspec/compat/pkg/record/trace/tracetest"
 )
 
 // set makes recordings of what was opened, a word each; gap ns apart.
@@ -20,22 +21,14 @@ func set(tb testing.TB, gap int64, recordings ...string) *runs.Set {
 	tb.Helper()
 	out := runs.NewSet()
 	for i, words := range recordings {
-		var b bytes.Buffer
-		w, err := trace.NewWriter(&b, &trace.Header{}, trace.WriterOptions{})
-		if err != nil {
-			tb.Fatal(err)
-		}
+		var events []trace.Event
 		at := int64(0)
 		for word := range strings.FieldsSeq(words) {
 			at += gap * int64(i+1)
-			if err := w.Write(&trace.Event{Time: at, Op: trace.OpOpen, Path: "/" + word}); err != nil {
-				tb.Fatal(err)
-			}
+			events = append(events, trace.Event{Time: at, Op: trace.OpOpen, Path: "/" + word})
 		}
-		if err := w.Close(trace.Footer{}); err != nil {
-			tb.Fatal(err)
-		}
-		r, err := trace.NewReader(&b)
+		b := tracetest.Recording(tb, &trace.Header{}, trace.Footer{}, events...)
+		r, err := trace.NewReader(bytes.NewReader(b))
 		if err != nil {
 			tb.Fatal(err)
 		}

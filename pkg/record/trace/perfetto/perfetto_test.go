@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/compspec/compat/pkg/record/trace"
+	"github.com/compspec/compat/pkg/record/trace/tracetest"
 )
 
 const (
@@ -29,20 +30,8 @@ func header() *trace.Header {
 // recording is one of these events; without a footer where end is negative.
 func recording(t testing.TB, h *trace.Header, end int64, events ...trace.Event) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	w, err := trace.NewWriter(&b, h, trace.WriterOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range events {
-		if err := w.Write(&events[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(trace.Footer{Time: end}); err != nil {
-		t.Fatal(err)
-	}
-	data := b.Bytes()
+	b := tracetest.Recording(t, h, trace.Footer{Time: end}, events...)
+	data := b
 	if end < 0 {
 		data = data[:bytes.LastIndex(data, []byte(`{"footer"`))]
 	}

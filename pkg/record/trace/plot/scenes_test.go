@@ -16,20 +16,8 @@ import (
 // add reads a recording of events into set.
 func add(t testing.TB, set *runs.Set, name string, events ...trace.Event) {
 	t.Helper()
-	var b bytes.Buffer
-	w, err := trace.NewWriter(&b, &trace.Header{Argv: []string{"prog"}, Start: "2026-01-02T03:04:05Z", Mode: trace.ModePaths, View: "root"}, trace.WriterOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range events {
-		if err := w.Write(&e); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(trace.Footer{}); err != nil {
-		t.Fatal(err)
-	}
-	r, err := trace.NewReader(&b)
+	b := tracetest.Recording(t, &trace.Header{Argv: []string{"prog"}, Start: "2026-01-02T03:04:05Z", Mode: trace.ModePaths, View: "root"}, trace.Footer{}, events...)
+	r, err := trace.NewReader(bytes.NewReader(b))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,33 +7,26 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/compspec/compat/pkg/record/trace"
+	"github.com/compspec/compat/pkg/record/trace/tracetest"
 	"github.com/compspec/compat/schemas"
 )
 
 // reader is a recording of events, which come 1000 ns apart.
 func reader(t testing.TB, mode trace.Mode, passthrough bool, events ...trace.Event) *trace.Reader {
 	t.Helper()
-	var b bytes.Buffer
 	h := &trace.Header{Argv: []string{}, Start: "2026-01-02T03:04:05Z", Mode: mode, View: "root", Passthrough: passthrough, Watch: []string{}, Unrecorded: []string{}}
-	w, err := trace.NewWriter(&b, h, trace.WriterOptions{})
-	if err != nil {
-		t.Fatal(err)
+	events = slices.Clone(events)
+	for i := range events {
+		events[i].Time = int64(i+1) * 1000
 	}
-	for i, e := range events {
-		e.Time = int64(i+1) * 1000
-		if err := w.Write(&e); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(trace.Footer{}); err != nil {
-		t.Fatal(err)
-	}
-	r, err := trace.NewReader(&b)
+	b := tracetest.Recording(t, h, trace.Footer{}, events...)
+	r, err := trace.NewReader(bytes.NewReader(b))
 	if err != nil {
 		t.Fatal(err)
 	}

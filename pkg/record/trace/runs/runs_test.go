@@ -1,4 +1,4 @@
-package runs
+package runs_test
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/compspec/compat/pkg/record/trace"
+	"github.com/compspec/compat/pkg/record/trace/runs"
+	"github.com/compspec/compat/pkg/record/trace/tracetest"
 )
 
 func TestNormalize(t *testing.T) {
@@ -29,29 +31,17 @@ func TestNormalize(t *testing.T) {
 		"/etc/ld.so.conf.d/x.conf":  "/etc/ld.so.conf.d/x.conf",
 		"/usr/lib/python3.11/os.py": "/usr/lib/python3.11/os.py",
 	} {
-		if got := Normalize(path); got != want {
+		if got := runs.Normalize(path); got != want {
 			t.Errorf("%q: %q, want %q", path, got, want)
 		}
 	}
 }
 
 // read makes a recording of events, and reads it into a Set.
-func read(t *testing.T, s *Set, name string, keep func(*trace.Event) (bool, error), events ...trace.Event) (*Run, error) {
+func read(t *testing.T, s *runs.Set, name string, keep func(*trace.Event) (bool, error), events ...trace.Event) (*runs.Run, error) {
 	t.Helper()
-	var b bytes.Buffer
-	w, err := trace.NewWriter(&b, &trace.Header{}, trace.WriterOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range events {
-		if err := w.Write(&events[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(trace.Footer{}); err != nil {
-		t.Fatal(err)
-	}
-	r, err := trace.NewReader(&b)
+	b := tracetest.Recording(t, &trace.Header{}, trace.Footer{}, events...)
+	r, err := trace.NewReader(bytes.NewReader(b))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +49,7 @@ func read(t *testing.T, s *Set, name string, keep func(*trace.Event) (bool, erro
 	return s.Add(name, r, keep)
 }
 
-func names(s *Set, list []Path) (out []string) {
+func names(s *runs.Set, list []runs.Path) (out []string) {
 	for _, p := range list {
 		out = append(out, s.Name(p))
 	}
@@ -67,7 +57,7 @@ func names(s *Set, list []Path) (out []string) {
 }
 
 func TestAdd(t *testing.T) {
-	s := NewSet()
+	s := runs.NewSet()
 	run, err := read(t, s, "a", nil,
 		trace.Event{Time: 1, Op: trace.OpLookup, Path: "/lib/x", Errno: "ENOENT"},
 		trace.Event{Time: 2, Op: trace.OpLookup, Path: "/lib/later", Errno: "ENOENT"},
@@ -85,7 +75,7 @@ func TestAdd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var opened []Path
+	var opened []runs.Path
 	var held []int64
 	for _, o := range run.Opens {
 		opened, held = append(opened, o.Path), append(held, o.Held)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/compspec/compat/pkg/record/trace"
+	"github.com/compspec/compat/pkg/record/trace/tracetest"
 	"github.com/compspec/compat/schemas"
 )
 
@@ -25,20 +26,8 @@ import (
 func recording(t *testing.T, h *trace.Header, events ...trace.Event) *trace.Reader {
 	t.Helper()
 	h.Start, h.Mode = "2026-01-02T03:04:05.000000006Z", trace.ModePaths
-	var b bytes.Buffer
-	out, err := trace.NewWriter(&b, h, trace.WriterOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range events {
-		if err := out.Write(&events[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := out.Close(trace.Footer{}); err != nil {
-		t.Fatal(err)
-	}
-	r, err := trace.NewReader(&b)
+	b := tracetest.Recording(t, h, trace.Footer{}, events...)
+	r, err := trace.NewReader(bytes.NewReader(b))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/compspec/compat/pkg/record/trace"
+	"github.com/compspec/compat/pkg/record/trace/tracetest"
 	"github.com/compspec/compat/schemas"
 )
 
@@ -21,20 +22,8 @@ func header(mode trace.Mode) *trace.Header {
 // recording is one that is whole.
 func recording(t testing.TB, mode trace.Mode, events ...trace.Event) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	w, err := trace.NewWriter(&b, header(mode), trace.WriterOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range events {
-		if err := w.Write(&events[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(trace.Footer{Time: 900}); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	b := tracetest.Recording(t, header(mode), trace.Footer{Time: 900}, events...)
+	return b
 }
 
 // collect adds recordings, named a, b and so on.

@@ -1,5 +1,5 @@
-// Package tracetest holds real recordings for tests: 43 releases of LAMMPS, as
-// logs of the first recorder.
+// Package tracetest has recordings for tests: real ones, of 43 releases of LAMMPS
+// as logs of the first recorder, and invented ones.
 package tracetest
 
 import (
@@ -66,4 +66,23 @@ func Set(tb testing.TB) *runs.Set {
 		r.Close()
 	}
 	return set
+}
+
+// Recording is a whole recording of events, as plain lines.
+func Recording(tb testing.TB, h *trace.Header, f trace.Footer, events ...trace.Event) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	w, err := trace.NewWriter(&b, h, trace.WriterOptions{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for i := range events {
+		if err := w.Write(&events[i]); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := w.Close(f); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
 }
