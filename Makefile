@@ -72,13 +72,7 @@ lint: # gofmt, go vet, staticcheck
 	$(GO) run $(STATICCHECK) ./...
 
 fuzz: # each fuzz target for FUZZTIME
-	@$(with_cases); \
-	targets=$$(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's/func //' | sort); \
-	[ -n "$$targets" ] || { echo "no fuzz target found"; exit 1; }; \
-	for t in $$targets; do \
-		dir=$$(dirname "$${t%%:*}"); name=$${t##*:}; echo "fuzz $$dir $$name for $(FUZZTIME)"; \
-		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$dir" || exit 1; \
-	done
+	@$(with_cases); GO="$(GO)" sh scripts/fuzz.sh $(FUZZTIME)
 
 fuzz-graphs: # N random graphs of libraries from SEED on, started by the real loader and by the simulation
 	$(GO) test -run 'TestGraphsAgainstLoader$$' -count 1 -timeout 1h -v ./pkg/internal/ldso -graphs.n=$(N) -graphs.seed=$(SEED)
