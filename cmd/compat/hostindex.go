@@ -61,10 +61,10 @@ func newIndexed(out string, b *hostindex.Built) indexed {
 
 func writeIndexed(w io.Writer, out string, b *hostindex.Built) error {
 	if b.Unchanged {
-		_, err := fmt.Fprintf(w, "Unchanged %s: %d files in %d directories, none has changed\n", out, b.Objects, b.Directories)
+		_, err := fmt.Fprintf(w, "Unchanged %s: %s in %s, none has changed\n", out, cli.Count(b.Objects, "file"), cli.Count(b.Directories, "directory"))
 		return err
 	}
-	_, err := fmt.Fprintf(w, "Indexed %s (%s): %d files in %d directories, %d read\nDigest: %s\n", out, cli.Bytes(int64(len(b.Data))), b.Objects, b.Directories, b.Read, artifact.Digest(b.Data))
+	_, err := fmt.Fprintf(w, "Indexed %s (%s): %s in %s, %d read\nDigest: %s\n", out, cli.Bytes(int64(len(b.Data))), cli.Count(b.Objects, "file"), cli.Count(b.Directories, "directory"), b.Read, artifact.Digest(b.Data))
 	return err
 }
 

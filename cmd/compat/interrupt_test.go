@@ -77,6 +77,9 @@ func (u *user) interruptWith(stdin io.Reader, ready func(cmd *exec.Cmd, done <-c
 	if status := cmd.ProcessState.ExitCode(); status != 130 {
 		u.Errorf("%s: exit status %d, want 130\n%s", strings.Join(words, " "), status, out.String())
 	}
+	if text := out.String(); strings.Contains(text, "context canceled") || !strings.Contains(text, "ended by interrupt") {
+		u.Errorf("%s: it says %q, want that the interrupt ended it", strings.Join(words, " "), text)
+	}
 }
 
 // An interrupted command ends with status 130, and what was there before is

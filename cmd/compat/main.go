@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/compspec/compat/cmd/compat/internal/exit"
@@ -31,7 +32,8 @@ func run() int {
 	err := explain(newRoot().ExecuteContext(ctx))
 	var by interrupted
 	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &by) {
-		err = &exit.Error{Err: err, Status: 128 + int(by.signal)}
+		text := strings.ReplaceAll(err.Error(), context.Canceled.Error(), by.Error())
+		err = &exit.Error{Err: errors.New(text), Status: 128 + int(by.signal)}
 	}
 	if err != nil {
 		exit.Print(os.Stderr, err)

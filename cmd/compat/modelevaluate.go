@@ -165,7 +165,7 @@ func writeEvaluated(w io.Writer, e *evaluated, anomalies bool) error {
 	if !e.LeaveOneOut {
 		how = fmt.Sprintf("predicted by a model of %d", e.TrainedOn)
 	}
-	fmt.Fprintf(w, "%d %s, %s\n\n", len(e.Recordings), plural(len(e.Recordings), "recording"), how)
+	fmt.Fprintf(w, "%s, %s\n\n", cli.Count(len(e.Recordings), "recording"), how)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "order\tright\tof\tpart\tin time\tforks\tnew\tstrayed\t\n")
 	for _, o := range e.Orders {
@@ -196,7 +196,7 @@ const maxPlaces = 10
 
 func writeAnomalies(w io.Writer, e *evaluated) error {
 	if e.Fence == 0 {
-		_, err := fmt.Fprintf(w, "\n%d %s are too few to tell what is strange: it takes four.\n", e.TrainedOn, plural(e.TrainedOn, "recording"))
+		_, err := fmt.Fprintf(w, "\n%s are too few to tell what is strange: it takes four.\n", cli.Count(e.TrainedOn, "recording"))
 		return err
 	}
 	strange := 0

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/compspec/compat/cmd/compat/internal/cli"
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/record/trace"
@@ -210,7 +211,7 @@ func (f *fetcher) oneRecording(ctx context.Context, s source, pull string, use f
 		fmt.Fprintf(stderr, "Warning: %s was cut off: what follows there is not in the result\n", exit.Printable(s.name))
 	}
 	if footer := r.Footer(); footer != nil && footer.Dropped > 0 {
-		fmt.Fprintf(stderr, "Warning: %s lacks %d events that could not be written\n", exit.Printable(s.name), footer.Dropped)
+		fmt.Fprintf(stderr, "Warning: %s lacks %s that could not be written\n", exit.Printable(s.name), cli.Count(footer.Dropped, "event"))
 	}
 	warnOfNotes(stderr, s.name, r.Notes())
 	return nil
@@ -258,7 +259,7 @@ func warnOfNotes(w io.Writer, name string, n trace.Notes) {
 		}
 	}
 	if n.Backwards > 0 {
-		fmt.Fprintf(w, "Warning: %s: the clock went back before %d events; their order is that of the lines\n", name, n.Backwards)
+		fmt.Fprintf(w, "Warning: %s: the clock went back before %s; the order is that of the lines\n", name, cli.Count(n.Backwards, "event"))
 	}
 	if n.Unopened > 0 {
 		fmt.Fprintf(w, "Warning: %s: %d requests are on what nothing in the recording opened\n", name, n.Unopened)

@@ -97,7 +97,7 @@ func (l *cacheList) text(w io.Writer) error {
 	}
 	var b bytes.Buffer
 	local.WriteTable(&b, rows)
-	fmt.Fprintf(&b, "%s: %d contents, %s; %d plans\n", exit.Printable(l.Directory), len(l.Contents), cli.Bytes(l.Size), l.Plans)
+	fmt.Fprintf(&b, "%s: %s, %s; %s\n", exit.Printable(l.Directory), cli.Count(len(l.Contents), "content"), cli.Bytes(l.Size), cli.Count(l.Plans, "plan"))
 	_, err := w.Write(b.Bytes())
 	return err
 }
@@ -132,7 +132,7 @@ Exit status: 0 done; 2 usage; 6 the cache cannot be changed.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Removed %d contents, %s, and %d plans; %s are left\n", done.Removed, cli.Bytes(done.Freed), plans, cli.Bytes(done.Left))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Removed %s, %s, and %s; %s are left\n", cli.Count(done.Removed, "content"), cli.Bytes(done.Freed), cli.Count(plans, "plan"), cli.Bytes(done.Left))
 			return err
 		},
 	}

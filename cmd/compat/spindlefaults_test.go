@@ -132,7 +132,7 @@ func TestFUSELaunchesAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	u.gone()
-	if out := u.does("compat", "spindle", "cache", "ls"); !strings.Contains(out, ": 2 contents") || !strings.HasSuffix(out, "; 1 plans\n") {
+	if out := u.does("compat", "spindle", "cache", "ls"); !strings.Contains(out, ": 2 contents") || !strings.HasSuffix(out, "; 1 plan\n") {
 		t.Errorf("kept: %s", out)
 	}
 	images, _ := os.ReadDir(u.dir + "/cache/compat/spindle/images")

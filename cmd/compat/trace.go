@@ -134,6 +134,6 @@ func warnOfGaps(w io.Writer, name string, s *trace.Summary) {
 			exit.Printable(name), s.Total, seconds(s.Duration))
 	}
 	if s.Dropped != nil && *s.Dropped > 0 {
-		fmt.Fprintf(w, "Warning: %s lacks %d events that could not be written\n", exit.Printable(name), *s.Dropped)
+		fmt.Fprintf(w, "Warning: %s lacks %s that could not be written\n", exit.Printable(name), cli.Count(*s.Dropped, "event"))
 	}
 }

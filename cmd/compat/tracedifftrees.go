@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/compspec/compat/cmd/compat/internal/cli"
 	"github.com/compspec/compat/pkg/record/trace/diff"
 )
 
@@ -26,7 +27,7 @@ func byDirectory(list []diff.File) (lines []string) {
 		case len(files) <= 3:
 			lines = append(lines, strings.TrimSuffix(dir, "/")+"/ ("+strings.Join(bases(files), ", ")+")")
 		default:
-			lines = append(lines, fmt.Sprintf("%s/ (%d files)", strings.TrimSuffix(dir, "/"), len(files)))
+			lines = append(lines, fmt.Sprintf("%s/ (%s)", strings.TrimSuffix(dir, "/"), cli.Count(len(files), "file")))
 		}
 	}
 	return lines
@@ -60,7 +61,7 @@ func byTrees(list []another) (lines []string) {
 		return cmp.Or(len(in[b])-len(in[a]), slices.Compare(a[:], b[:]))
 	}) {
 		if files := in[trees]; len(files) > 1 {
-			lines = append(lines, fmt.Sprintf("%s (%d files below)", arrow(trees[0], trees[1], false), len(files)))
+			lines = append(lines, fmt.Sprintf("%s (%s below)", arrow(trees[0], trees[1], false), cli.Count(len(files), "file")))
 		} else {
 			lines = append(lines, arrow(files[0].from, files[0].to, files[0].sought))
 		}

@@ -143,7 +143,7 @@ func writeDistances(w io.Writer, d *distances) error {
 	if d.Cut > 0 {
 		what = fmt.Sprintf("sequences at most %g apart", d.Cut)
 	}
-	if _, err := fmt.Fprintf(w, "%d %s, %d %s of %s\n", len(d.Recordings), plural(len(d.Recordings), "recording"), len(groups), plural(len(groups), "group"), what); err != nil {
+	if _, err := fmt.Fprintf(w, "%s, %s of %s\n", cli.Count(len(d.Recordings), "recording"), cli.Count(len(groups), "group"), what); err != nil {
 		return err
 	}
 	for i, g := range groups {
@@ -151,7 +151,7 @@ func writeDistances(w io.Writer, d *distances) error {
 		for _, r := range g {
 			names = append(names, exit.Printable(d.Recordings[r].Name))
 		}
-		if _, err := fmt.Fprintf(w, "\n%s  %d %s, %s\n    %s\n", groupLabel(i), len(g), plural(len(g), "recording"), opensOf(d, g), strings.Join(names, " ")); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s  %s, %s\n    %s\n", groupLabel(i), cli.Count(len(g), "recording"), opensOf(d, g), strings.Join(names, " ")); err != nil {
 			return err
 		}
 	}
@@ -185,7 +185,7 @@ func opensOf(d *distances, group []int) string {
 		lo, hi = min(lo, d.Recordings[r].Opens), max(hi, d.Recordings[r].Opens)
 	}
 	if lo == hi {
-		return fmt.Sprintf("%d %s", lo, plural(lo, "open"))
+		return cli.Count(lo, "open")
 	}
 	return fmt.Sprintf("%d to %d opens", lo, hi)
 }
@@ -196,13 +196,6 @@ func groupLabel(i int) string {
 		return string(rune('A' + i))
 	}
 	return groupLabel(i/26-1) + string(rune('A'+i%26))
-}
-
-func plural(n int, one string) string {
-	if n == 1 {
-		return one
-	}
-	return one + "s"
 }
 
 // writeMatrixCSV writes edits with names in the first row and column.

@@ -125,9 +125,9 @@ func (f *filesFlags) render(w io.Writer, list *prefetch.List, stderr io.Writer) 
 		return err
 	}
 	if format == prefetch.Include {
-		return &exit.Error{Err: fmt.Errorf("%d names have an end of line or a backslash in them: %s", len(unsaid), someNames(unsaid, false)),
+		return &exit.Error{Err: fmt.Errorf("%s with an end of line or a backslash: %s", cli.Count(len(unsaid), "name"), someNames(unsaid, false)),
 			Status: exit.Invalid, Hint: "write the list with --null, and read it with tar --null or rsync -0; or leave them out with --ignore"}
 	}
-	fmt.Fprintf(stderr, "Warning: left out: %d files whose names a list for %s cannot say: %s\n", len(unsaid), format, someNames(unsaid, false))
+	fmt.Fprintf(stderr, "Warning: left out: %s whose names a list for %s cannot say: %s\n", cli.Count(len(unsaid), "file"), format, someNames(unsaid, false))
 	return nil
 }

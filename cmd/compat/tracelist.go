@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/compspec/compat/cmd/compat/internal/cli"
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/record/trace"
 	"github.com/compspec/compat/pkg/record/trace/prefetch"
@@ -52,10 +53,10 @@ func (l *fileListFlags) list(ctx context.Context, refs *fetcher, args []string, 
 	list := b.List()
 	stderr := refs.cmd.ErrOrStderr()
 	if n := list.LeftOut.Outside; n > 0 {
-		fmt.Fprintf(stderr, "Warning: left out: %d files that are not below %s\n", n, exit.Printable(l.strip))
+		fmt.Fprintf(stderr, "Warning: left out: %s not below %s\n", cli.Count(n, "file"), exit.Printable(l.strip))
 	}
 	if n := list.LeftOut.Odd; n > 0 {
-		fmt.Fprintf(stderr, "Warning: left out: %d paths that are not absolute, or have .. in them\n", n)
+		fmt.Fprintf(stderr, "Warning: left out: %s not absolute, or with .. in it\n", cli.Count(n, "path"))
 	}
 	return list, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/compspec/compat/cmd/compat/internal/cli"
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/record/trace/model"
@@ -73,9 +74,9 @@ Another version of a shared object is the same path, unless --versions is given.
 			if err := artifact.WriteFile(out, data, 0o666, false); err != nil {
 				return exit.WithHint(fmt.Errorf("writing %s: %w", out, err), "choose another place with --out; nothing was written")
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Wrote %s: %d %s, %d different %s of %d %s, %d bytes\n",
-				exit.Printable(out), m.Recordings, plural(m.Recordings, "recording"), len(m.Sequences), plural(len(m.Sequences), "sequence"),
-				len(m.Paths), plural(len(m.Paths), "path"), len(data))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Wrote %s: %s, %s of %s, %d bytes\n",
+				exit.Printable(out), cli.Count(m.Recordings, "recording"), cli.Count(len(m.Sequences), "different sequence"),
+				cli.Count(len(m.Paths), "path"), len(data))
 			return err
 		},
 	}

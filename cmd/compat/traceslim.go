@@ -147,16 +147,16 @@ func slimError(err error) error {
 }
 
 func writeSlim(w io.Writer, r *slim.Report) error {
-	fmt.Fprintf(w, "kept %d files, %s", r.Kept.Files, cli.Bytes(r.Kept.Bytes))
+	fmt.Fprintf(w, "kept %s, %s", cli.Count(r.Kept.Files, "file"), cli.Bytes(r.Kept.Bytes))
 	if full := r.Full; full != nil {
-		fmt.Fprintf(w, " of %d files, %s", full.Files, cli.Bytes(full.Bytes))
+		fmt.Fprintf(w, " of %s, %s", cli.Count(full.Files, "file"), cli.Bytes(full.Bytes))
 		if full.Bytes > 0 {
 			fmt.Fprintf(w, " (%.1f %%)", 100*float64(r.Kept.Bytes)/float64(full.Bytes))
 		}
 	}
-	fmt.Fprintf(w, "\nwith %d links and %d directories\n", r.Links, r.Directories)
+	fmt.Fprintf(w, "\nwith %s and %s\n", cli.Count(r.Links, "link"), cli.Count(r.Directories, "directory"))
 	if r.Made > 0 {
-		fmt.Fprintf(w, "left out: %d names that the runs made themselves\n", r.Made)
+		fmt.Fprintf(w, "left out: %s that the runs made themselves\n", cli.Count(r.Made, "name"))
 	}
 	if r.Partial {
 		fmt.Fprintln(w, "not all was recorded, only some trees: what was used elsewhere may be missing")

@@ -130,7 +130,7 @@ func operations(list []stats.Operation) string {
 }
 
 func opens(o *stats.Opens) string {
-	text := fmt.Sprintf("%d of %d files", o.Count, o.Files)
+	text := fmt.Sprintf("%d of %s", o.Count, cli.Count(o.Files, "file"))
 	if o.Size > 0 {
 		text += " of " + cli.Bytes(o.Size)
 	}

@@ -81,10 +81,10 @@ a file cannot be read.`,
 func verdictOfWarming(w *prefetch.Warmed, wanted int) error {
 	switch {
 	case len(w.Failed) > 0:
-		return &exit.Error{Err: fmt.Errorf("%d files cannot be read: %s: %s", len(w.Failed), w.Failed[0].Path, w.Failed[0].Error),
+		return &exit.Error{Err: fmt.Errorf("%s cannot be read: %s: %s", cli.Count(len(w.Failed), "file"), w.Failed[0].Path, w.Failed[0].Error),
 			Status: exit.Unsupported, Hint: "run it as a user who may read them, or leave them out with --ignore"}
 	case w.Files == 0 && wanted > 0:
-		return exit.WithHint(fmt.Errorf("%w: none of %d files is in %s", artifact.ErrNotFound, wanted, w.Root),
+		return exit.WithHint(fmt.Errorf("%w: none of %s is in %s", artifact.ErrNotFound, cli.Count(wanted, "file"), w.Root),
 			"name the tree that was recorded with --root, and its place in the recording with --strip")
 	}
 	return nil
@@ -99,7 +99,7 @@ func writeWarmed(w io.Writer, v *prefetch.Warmed, all bool) error {
 	for _, f := range v.Failed {
 		failed = append(failed, f.Path)
 	}
-	fields := [][2]string{{did, fmt.Sprintf("%d files, %s", v.Files, cli.Bytes(v.Bytes))}}
+	fields := [][2]string{{did, cli.Count(v.Files, "file") + ", " + cli.Bytes(v.Bytes)}}
 	if !v.DryRun {
 		fields = append(fields, [2]string{"took", seconds(v.Duration) + " s"})
 	}

@@ -9,6 +9,17 @@ import (
 	"github.com/compspec/compat/cmd/compat/internal/exit"
 )
 
+func TestCount(t *testing.T) {
+	for _, c := range []struct {
+		n         int
+		one, want string
+	}{{0, "file", "0 files"}, {1, "file", "1 file"}, {2, "directory", "2 directories"}, {1, "entry", "1 entry"}} {
+		if got := Count(c.n, c.one); got != c.want {
+			t.Errorf("Count(%d, %q) = %q, want %q", c.n, c.one, got, c.want)
+		}
+	}
+}
+
 func TestRender(t *testing.T) {
 	v := struct {
 		Digest string   `json:"digest"`

@@ -19,6 +19,19 @@ const (
 	FormatGoTemplate = "go-template"
 )
 
+// Count says how many there are of something: "1 file", "2 files", "0 directories".
+func Count[N int | int64](n N, one string) string {
+	word := one
+	if n != 1 {
+		if stem, ok := strings.CutSuffix(one, "y"); ok {
+			word = stem + "ies"
+		} else {
+			word += "s"
+		}
+	}
+	return fmt.Sprintf("%d %s", n, word)
+}
+
 // Output is how a verb prints its result.
 type Output struct {
 	Format   string // "" is FormatText
