@@ -157,7 +157,7 @@ func newHostDiff() *cobra.Command {
 may depend on: kernel, CPU level, configuration of the loader, and libraries.
 
 Exit status: 0 they do not differ; 1 they do; 2 usage; 3 not found; 4 registry,
-network or authorisation; 5 invalid content.`,
+network or authorisation; 5 invalid content; 6 a file cannot be read.`,
 		Example: `  compat host diff old.json.zst new.json.zst
   compat host diff registry.example/hosts:el8 registry.example/hosts:el9`,
 		Args: cobra.ExactArgs(2),

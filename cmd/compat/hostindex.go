@@ -134,7 +134,7 @@ func writeSummary(w io.Writer, s *hostindex.Summary) error {
 	}
 	for _, d := range s.Directories {
 		if d.Objects > 0 {
-			rows = append(rows, [2]string{"directory", fmt.Sprintf("%s: %d names, %d with facts", d.Path, d.Entries, d.Objects)})
+			rows = append(rows, [2]string{"directory", fmt.Sprintf("%s: %s, %d with facts", d.Path, cli.Count(d.Entries, "name"), d.Objects)})
 		}
 	}
 	for _, r := range rows {

@@ -183,14 +183,19 @@ func root(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// tmpfs mounts a small file system, to be filled, in a directory that it makes.
+// tmpfs mounts a small file system, to be filled, in a directory that it makes;
+// nothing in it is executed with the word noexec.
 func tmpfs(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: tmpfs DIR SIZE")
+	if neg || len(args) != 2 && (len(args) != 3 || args[2] != "noexec") {
+		ts.Fatalf("usage: tmpfs DIR SIZE [noexec]")
 	}
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.Mkdir(dir, 0o777))
-	ts.Check(syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+args[1]))
+	var flags uintptr
+	if len(args) == 3 {
+		flags = syscall.MS_NOEXEC
+	}
+	ts.Check(syscall.Mount("tmpfs", dir, "tmpfs", flags, "size="+args[1]))
 	ts.Defer(func() { ts.Check(syscall.Unmount(dir, 0)) })
 }
 

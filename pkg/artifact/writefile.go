@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path"
@@ -46,6 +47,10 @@ func WriteFileFrom(name string, perm os.FileMode, durable bool, write func(io.Wr
 	temp := path.Join(path.Dir(name), fmt.Sprintf(".compat-%016x", rand.Uint64()))
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm|0o200)
 	if err != nil {
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			at.Path = path.Dir(name) // of which nobody knows the other name
+		}
 		return err
 	}
 	defer func() {

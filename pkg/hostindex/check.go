@@ -123,7 +123,7 @@ func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, from
 		if host.stored != nil && host.stored.damage != nil {
 			return nil, fmt.Errorf("the index of %s: %w", host.name, host.stored.damage)
 		}
-		e := explainer{m: m, res: res, program: p, hints: hints, injected: from.injected}
+		e := explainer{m: m, res: res, program: p, secure: req.Secure, hints: hints, injected: from.injected}
 		findings := append(e.findings(), from.injected.unused(p, res)...)
 		findings = append(findings, e.files(opened, more)...)
 		prog := Program{Path: p, Verdict: decide(findings)}
@@ -139,10 +139,21 @@ func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, from
 }
 
 // setID reports whether the kernel would start the program for whoever asks as
-// another user or group.
+// another user or group. Of a script it is its interpreter that counts
+// (fs/exec.c, bprm_fill_uid and begin_new_exec).
 func setID(m *ldso.Machine, program string) bool {
-	o, errno := m.Open(program)
-	return errno == 0 && o.Info.SetID() && int(o.Info.UID) != os.Geteuid()
+	for range ldso.MaxScripts + 1 {
+		o, errno := m.Open(program)
+		if errno != 0 {
+			return false
+		}
+		if interp, _ := ldso.SplitScript(o.Script); o.ELF == nil && interp != "" {
+			program = interp
+			continue
+		}
+		return o.Info.SetUID() && int(o.Info.UID) != os.Getuid() || o.Info.SetGID() && int(o.Info.GID) != os.Getgid()
+	}
+	return false
 }
 
 func objects(program string, res *ldso.Result, from origins) []Object {

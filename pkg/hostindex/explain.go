@@ -18,6 +18,7 @@ type explainer struct {
 	res     *ldso.Result
 	program string
 	hints   *hints
+	secure  bool // the loader heeds no LD_LIBRARY_PATH
 
 	injected injected
 	unknown  []string // opened by recorded runs: there, perhaps
@@ -123,7 +124,7 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 		if p.Severity == ldso.Undecided {
 			return p.Object + " may be executed and not be read: what it needs is not known", "check it as a user who may read it"
 		}
-		return fmt.Sprintf("%s is not an executable file", p.Object), "chmod +x " + p.Object
+		return e.notExecutable(p.Object)
 	case ldso.BadProgram:
 		return fmt.Sprintf("%s is no program that the kernel accepts: %s", p.Object, p.Message), "copy or build it again: the file is damaged or of another kind"
 	case ldso.WrongMachine:
@@ -135,6 +136,21 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 		if len(e.res.Script) > ldso.MaxScripts && p.Requester == "" {
 			return fmt.Sprintf("the interpreters of the script %s are scripts themselves, more than %d in a row: %s", e.program, ldso.MaxScripts, p.Message),
 				"name a program in the script's first line"
+		}
+		if p.Requester != "" && p.Object != p.Name {
+			how := "does not start"
+			if p.Severity == ldso.Undecided {
+				how = "may not start"
+			}
+			return fmt.Sprintf("the script %s has env start %s, which %s: %s", e.program, p.Name, how, p.Message), "check " + p.Name + " by itself to see more"
+		}
+		if name, ok := strings.CutSuffix(p.Name, "\r"); ok {
+			return fmt.Sprintf("the first line of the script %s ends in a carriage return, which belongs to the name %s then: %s", e.program, name, p.Message),
+				"write the script with the line ends of Unix"
+		}
+		if p.Object == p.Name && !strings.HasPrefix(p.Name, "/") {
+			return fmt.Sprintf("the script %s names %s, which is looked for in the working directory alone: %s", e.program, p.Name, p.Message),
+				"name the interpreter's absolute path in the script's first line"
 		}
 		return fmt.Sprintf("the script %s needs %s to run: %s", e.program, p.Name, p.Message), "install " + path.Base(p.Name) + ", or correct the script's first line"
 	case ldso.InterpMissing, ldso.BadInterp:
@@ -268,6 +284,7 @@ func (e *explainer) symbolMissing(p ldso.Problem) (string, string) {
 
 // libraryRemedy looks for the nearest thing that the machine has.
 func (e *explainer) libraryRemedy(p ldso.Problem) string {
+	remedy := "install the package that has " + path.Base(p.Name)
 	if p.Other != "" {
 		return fmt.Sprintf("%s is for another word size: install the one for this program's architecture", p.Other)
 	}
@@ -283,5 +300,21 @@ func (e *explainer) libraryRemedy(p ldso.Problem) string {
 	if dir := e.hints.configured(p.Name); dir != "" {
 		return fmt.Sprintf("run ldconfig: %s is in %s, which ld.so.conf lists, but not in the cache", p.Name, dir)
 	}
-	return fmt.Sprintf("install the package that has %s, or name its directory in LD_LIBRARY_PATH", path.Base(p.Name))
+	if !e.secure && !strings.Contains(p.Name, "/") { // else the loader does not look there
+		remedy += ", or name its directory in LD_LIBRARY_PATH"
+	}
+	return remedy
+}
+
+// notExecutable tells what is no program from what this user may not execute.
+func (e *explainer) notExecutable(name string) (explanation, remedy string) {
+	o, errno := e.m.Open(name)
+	switch {
+	case errno != 0 || !o.Info.IsRegular() || o.ELF == nil && o.Script == "":
+		return name + " is no program", "name an ELF file, or a script that begins with #!"
+	case o.Info.Executable():
+		return fmt.Sprintf("%s may not be executed: its permissions do not let this user, or its file system is mounted noexec", name),
+			fmt.Sprintf("see ls -l %s and findmnt -T %[1]s: change the permissions, or copy it to another file system", name)
+	}
+	return name + " is not an executable file", "chmod +x " + name
 }

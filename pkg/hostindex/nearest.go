@@ -42,6 +42,9 @@ func (e *explainer) nearest(p ldso.Problem) string {
 	}
 	dirs = append(dirs, "/usr/local/lib", "/usr/local/lib64")
 	if dir := e.holding(p.Name, dirs); dir != "" {
+		if e.secure {
+			return fmt.Sprintf("link %s with a runpath that leads to %s, where %s is", path.Base(by.Path), dir, p.Name)
+		}
 		return fmt.Sprintf("set LD_LIBRARY_PATH=%s, where %s is, or link %s with a runpath that leads there", dir, p.Name, path.Base(by.Path))
 	}
 	return ""

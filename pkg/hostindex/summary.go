@@ -138,8 +138,11 @@ func Diff(ctx context.Context, a, b *Index) ([]Difference, error) {
 			continue
 		}
 		count := func(m map[string]string) string {
-			if len(m) == 0 {
+			switch len(m) {
+			case 0:
 				return ""
+			case 1:
+				return "1 file"
 			}
 			return fmt.Sprintf("%d files", len(m))
 		}

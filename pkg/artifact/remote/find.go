@@ -25,6 +25,7 @@ func find(ctx context.Context, b backend, o Options, ref Reference, want string)
 		return n, nil, err
 	}
 	candidates := []artifact.Descriptor{n.desc}
+	var noImage error // for the platform; the index itself may have what is wanted
 	if n.IsIndex() {
 		child, err := choose(n, o)
 		switch {
@@ -33,6 +34,7 @@ func find(ctx context.Context, b backend, o Options, ref Reference, want string)
 		case !errors.Is(err, artifact.ErrNotFound) || o.Platform != "":
 			return nil, nil, err
 		}
+		noImage = err
 	}
 	var refused error
 	for _, s := range candidates {
@@ -48,12 +50,23 @@ func find(ctx context.Context, b backend, o Options, ref Reference, want string)
 	if refused != nil {
 		return nil, nil, refused
 	}
+	if noImage != nil {
+		return nil, nil, noImage
+	}
 	what := n.Type()
 	if n.IsIndex() {
 		what = "an image index"
 	}
 	return nil, nil, withHint(fmt.Errorf("%w: it is %s, and no artifact of type %s is attached to it",
-		artifact.ErrNotFound, or(what, "an image"), want), "attach one with `compat attach "+ref.String()+" FILE`")
+		artifact.ErrNotFound, or(what, "an image"), want), howTo(want, ref))
+}
+
+// howTo says how an artifact of a type comes to be where there is none.
+func howTo(want string, ref Reference) string {
+	if want == artifact.TypeHostIndex {
+		return "name an index of a host, which `compat host push` puts there"
+	}
+	return "attach one with `compat attach " + ref.String() + " FILE`"
 }
 
 // attached returns the newest trusted referrer of subject of type want, nil

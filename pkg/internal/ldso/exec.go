@@ -1,8 +1,10 @@
 package ldso
 
 import (
+	"cmp"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -73,7 +75,7 @@ func (s *sim) exec(program string) bool {
 			s.problem(p)
 			return false
 		}
-		if !o.Info.IsRegular() || !o.Info.Executable() && (o.ELF == nil || !o.ELF.IsLibrary()) {
+		if !o.Info.IsRegular() || !s.mayExecute(name, o) && (o.ELF == nil || !o.ELF.IsLibrary()) {
 			s.problem(Problem{Kind: NotExecutable, Severity: Error, Object: name, Message: "Permission denied"})
 			return false
 		}
@@ -97,19 +99,62 @@ func (s *sim) exec(program string) bool {
 	}
 }
 
-// checkEnv looks for the program that a script's "env NAME" would start.
+// mayExecute reports whether the kernel lets whoever asks execute a file. On the
+// machine itself the kernel is asked; elsewhere it is judged as root's start.
+func (s *sim) mayExecute(name string, o *Object) bool {
+	if !o.Info.Executable() {
+		return false
+	}
+	k, ok := s.m.FS.(interface{ MayExecute(string) error })
+	return !ok || !errors.Is(k.MayExecute(name), syscall.EACCES)
+}
+
+// checkEnv looks for the program that a script's "env NAME" would start, and
+// whether that one starts.
 func (s *sim) checkEnv(script, arg string) {
 	name := EnvProgram(arg)
 	if name == "" {
 		return
 	}
-	if _, ok, outside := lookPath(s.m.FS, name, s.req.Env["PATH"]); outside != "" {
+	found, ok, outside := lookPath(s.m.FS, name, s.req.Env["PATH"])
+	if outside != "" {
 		s.m.outside = outside
 		s.outside(outside)
-	} else if !ok {
+		return
+	}
+	if !ok {
 		s.problem(Problem{Kind: BadScript, Severity: Error, Object: script, Name: name,
 			Message: fmt.Sprintf("env: %q: No such file or directory", name)})
+		return
 	}
+	if rest, split := strings.CutPrefix(arg, "-S"); split && strings.Fields(rest)[0] != name || s.req.envs >= MaxScripts {
+		return // env's options and assignments may change what that program finds
+	}
+	req := s.req
+	req.Program, req.Dlopen, req.Opened, req.Explain, req.Work = found, nil, nil, false, s.work
+	req.envs++
+	for _, p := range s.m.Start(req).Problems {
+		switch p.Severity {
+		case Error:
+			s.problem(Problem{Kind: BadScript, Severity: Error, Object: script, Name: found, Requester: cmp.Or(p.Requester, p.Object, found), Message: firstSaid(p)})
+			return
+		case Undecided:
+			if p.Kind == NotIndexed {
+				s.problem(p)
+			} else {
+				s.problem(Problem{Kind: BadScript, Severity: Undecided, Object: script, Name: found, Requester: cmp.Or(p.Requester, p.Object, found), Message: firstSaid(p)})
+			}
+			return
+		}
+	}
+}
+
+// firstSaid is what a start says of a problem before it ends.
+func firstSaid(p Problem) string {
+	if p.Name != "" && !strings.Contains(p.Message, p.Name) {
+		return p.Name + ": " + p.Message
+	}
+	return p.Message
 }
 
 // layouts are the classes that a kernel reads programs of a machine as, all of
@@ -214,7 +259,7 @@ func (s *sim) interp(name string) bool {
 		kind, msg = BadInterp, glibcError(syscall.EACCES)
 	case errno != 0:
 		kind, msg = InterpMissing, glibcError(errno)
-	case !o.Info.IsRegular() || !o.Info.Executable():
+	case !o.Info.IsRegular() || !s.mayExecute(name, o):
 		kind, msg = BadInterp, "Permission denied"
 	case o.ELF == nil || o.ELF.Machine != s.prog.Machine || o.ELF.Class != s.prog.Class:
 		kind, msg = BadInterp, "Accessing a corrupted shared library"

@@ -17,6 +17,7 @@ type Request struct {
 	// that one cannot be had stops no start.
 	Opened [][]string
 	Work   *Work // shared with other starts; nil is one of its own
+	envs   int   // how many programs were started by env(1) for this one
 }
 
 // Kind names what is wrong.

@@ -68,6 +68,8 @@ func EnvProgram(arg string) string {
 			} else if k == len(w)-1 {
 				i++
 			}
+		case strings.HasPrefix(w, "PATH="):
+			return "" // which it is looked for in
 		case !strings.Contains(w, "="):
 			return w
 		}

@@ -172,7 +172,7 @@ func TestEnvProgramAsEnv(t *testing.T) {
 		}
 	}
 	// What only env can tell is not guessed.
-	for _, arg := range []string{"", "-i", "A=1", "A=1 prog", "-i prog", "-S", "-S -i", "-S A=1", `-S "prog x"`, `-S pr\_og`, "-S ${X} prog", "-S 'prog'", "-vS prog"} {
+	for _, arg := range []string{"", "-i", "A=1", "A=1 prog", "-i prog", "-S", "-S -i", "-S A=1", "-S PATH=/usr/bin prog", `-S "prog x"`, `-S pr\_og`, "-S ${X} prog", "-S 'prog'", "-vS prog"} {
 		if got := EnvProgram(arg); got != "" {
 			t.Errorf("%q: guessed %q", arg, got)
 		}

@@ -56,6 +56,14 @@ func (h *Host) Lstat(name string) (Info, error) {
 	return infoOf(&st), nil
 }
 
+// MayExecute asks the kernel whether this process may execute a file: what the
+// permissions say of this user, and no mount with noexec (fs/open.c,
+// do_faccessat). Lists of files cannot tell.
+func (h *Host) MayExecute(name string) error {
+	const atFdcwd, xOK, atEaccess = -100, 1, 0x200
+	return syscall.Faccessat(atFdcwd, Abs(h, name), xOK, atEaccess)
+}
+
 // Readlink implements FS.
 func (h *Host) Readlink(name string) (string, error) { return os.Readlink(Abs(h, name)) }
 

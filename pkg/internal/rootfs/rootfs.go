@@ -37,11 +37,16 @@ func (i Info) IsSymlink() bool { return i.Mode&syscall.S_IFMT == syscall.S_IFLNK
 // asks of a program that root starts.
 func (i Info) Executable() bool { return i.Mode&0o111 != 0 }
 
-// SetID reports whether the file is set-user-ID, or set-group-ID and executable
-// by its group (fs/exec.c, bprm_fill_uid).
-func (i Info) SetID() bool {
-	return i.Mode&syscall.S_ISUID != 0 || i.Mode&(syscall.S_ISGID|0o010) == syscall.S_ISGID|0o010
-}
+// SetUID and SetGID report whether a start of the file changes the user, and the
+// group, to its owner's (fs/exec.c, bprm_fill_uid).
+func (i Info) SetUID() bool { return i.Mode&syscall.S_ISUID != 0 }
+
+// SetGID is about the group. Without the execute bit for it, the bit means
+// something else.
+func (i Info) SetGID() bool { return i.Mode&(syscall.S_ISGID|0o010) == syscall.S_ISGID|0o010 }
+
+// SetID reports whether it is either.
+func (i Info) SetID() bool { return i.SetUID() || i.SetGID() }
 
 // RegularMode is the st_mode of a regular file with the given permissions.
 func RegularMode(perm uint32) uint32 { return syscall.S_IFREG | perm&0o7777 }

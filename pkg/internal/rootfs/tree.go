@@ -87,6 +87,10 @@ func (t *treeData) at(real string) (*TreeEntry, error) {
 	i := strings.LastIndexByte(real, '/')
 	d := t.dirs[real[:max(i, 1)]]
 	if d == nil {
+		// Nothing is below a directory that is known not to be there.
+		if _, err := t.at(real[:max(i, 1)]); i > 0 && err == syscall.ENOENT {
+			return nil, err
+		}
 		return nil, &Outside{real}
 	}
 	e := d.names()[real[i+1:]]

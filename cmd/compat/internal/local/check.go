@@ -47,7 +47,8 @@ size than in the run is a warning, with --strict a no.
 place that was looked at for each; --format sarif is for viewers of findings.
 
 Exit status: 0 compatible; 1 incompatible, or unknown without --allow-unknown;
-2 usage; 3 not found; 4 registry, network or authorisation; 5 invalid content.`,
+2 usage; 3 not found; 4 registry, network or authorisation; 5 invalid content;
+6 a file cannot be read.`,
 		Example: `  compat check xz
   compat check compat.json --format json
   compat check xz --tree

@@ -30,7 +30,7 @@ and the index of one machine that has it.
 
 Exit status: 0 every program will start everywhere; 1 one will not, or it is
 unknown without --allow-unknown; 2 usage; 3 not found; 4 registry, network or
-authorisation; 5 invalid content.`,
+authorisation; 5 invalid content; 6 a file cannot be read or written.`,
 		Example: `  compat matrix --hosts registry.example/hosts registry.example/app:compat
   compat matrix specs/*.json --hosts indexes/ --format html --out matrix.html
   compat matrix app1:compat app2:compat --hosts new-os.hostindex --no-symbols`,

@@ -22,7 +22,7 @@ FILE is a spec or a document of the first format (default compat.json). What is
 no file is taken for a REF; --ref says so where both could be meant.
 
 Exit status: 0 valid; 2 usage; 3 not found; 4 registry, network or
-authorisation; 5 invalid, with the place of the fault.`,
+authorisation; 5 invalid, with the place of the fault; 6 it cannot be read.`,
 		Example: `  compat validate
   compat validate spec.json
   compat validate registry.example/app:compat`,
