@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -184,11 +185,19 @@ func (f *recordFlags) output(args []string, rank *int) (*os.File, error) {
 		// What is there keeps its content until the program starts, and may be a device.
 		full := dir + stem + part + ext
 		out, err := os.OpenFile(full, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
-		if errors.Is(err, os.ErrExist) {
-			return os.OpenFile(full, os.O_WRONLY|os.O_CREATE, 0o666)
-		}
 		f.made = err == nil
-		return out, err
+		if errors.Is(err, os.ErrExist) {
+			out, err = os.OpenFile(full, os.O_WRONLY|os.O_CREATE, 0o666)
+		}
+		if err != nil {
+			return nil, err
+		}
+		// Kept for as long as anybody writes; where a file system has no locks there is none.
+		if info, serr := out.Stat(); serr == nil && info.Mode().IsRegular() && syscall.Flock(int(out.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == syscall.EWOULDBLOCK {
+			f.made = false
+			return nil, errors.Join(fmt.Errorf("another recorder is writing %s", full), out.Close())
+		}
+		return out, nil
 	}
 	name, dir, perm := "mount", f.outDir, os.FileMode(0o666)
 	if f.temporary() { // others can look into its directory

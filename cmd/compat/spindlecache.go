@@ -146,8 +146,10 @@ func parseSize(s string) (int64, error) {
 		return 0, fmt.Errorf("a size is missing, such as 10G")
 	}
 	number, shift := strings.TrimSuffix(strings.TrimSuffix(strings.ToUpper(s), "B"), "I"), 0
-	if i := strings.IndexByte("KMGT", number[max(0, len(number)-1)]); number != "" && i >= 0 {
-		number, shift = number[:len(number)-1], 10*(i+1)
+	if number != "" {
+		if i := strings.IndexByte("KMGT", number[len(number)-1]); i >= 0 {
+			number, shift = number[:len(number)-1], 10*(i+1)
+		}
 	}
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n < 0 || n > 1<<62>>shift {

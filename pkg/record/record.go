@@ -155,7 +155,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 // before the view answers there may be neither recording nor Result, and the error
 // is the cause of ctx. Errors match UnsupportedError, ErrLost.
 func Mount(ctx context.Context, dir string, o Options) (*Result, error) {
-	way, err := sandbox.Probe()
+	way, err := sandbox.ProbeMount()
 	if err != nil {
 		return nil, unsupported(err)
 	}

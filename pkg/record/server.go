@@ -112,7 +112,7 @@ func (s *session) Begin(v *viewserver.View) error {
 	} else {
 		sum = trace.FileDigest(h.Program)
 	}
-	if err := s.begin(v.FS.Passthrough(), sum); err != nil {
+	if err := s.begin(v.FS.Passthrough() && v.Way == sandbox.Root, sum); err != nil {
 		return err
 	}
 	s.recorder.sessions.add(s)

@@ -37,6 +37,11 @@ const maxCarried = 1 << 20
 // the program. What the loader finds by its cache or in its own directories the
 // node is to have, and so it has what lies in /etc, /proc and the like.
 func Carry(req Request, o CarryOptions) (*Plan, error) {
+	for _, dir := range o.Bundle {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("%w: the bundle %s is no directory here", artifact.ErrNotFound, dir)
+		}
+	}
 	s, err := startOf(req)
 	if s == nil {
 		return nil, err

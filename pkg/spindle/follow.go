@@ -19,7 +19,10 @@ func (l *launch) child(e *sandbox.Exec) (bind []sandbox.File, unbind []string) {
 	if bind, unbind = l.guard(e); unbind != nil {
 		return bind, unbind
 	}
-	if _, ok := l.bound[realPath(e.Path)]; ok || OfEnvironment(environment(e)) != "" {
+	if p, ok := l.bound[realPath(e.Path)]; ok {
+		return nil, l.outdated(p)
+	}
+	if OfEnvironment(environment(e)) != "" {
 		return nil, nil
 	}
 	p := l.known[e.Path]
@@ -36,12 +39,26 @@ func (l *launch) child(e *sandbox.Exec) (bind []sandbox.File, unbind []string) {
 	if p.reason != "" || p.search.Missing < worthwhile || l.cache.noexec() {
 		return nil, nil
 	}
-	if _, ok := l.bound[p.target]; ok || l.banned[p.target] {
+	if l.banned[p.target] {
 		return nil, nil
 	}
-	l.bound[p.target] = p.image
+	if mounted, ok := l.bound[p.target]; ok { // a script's interpreter
+		return nil, l.outdated(mounted)
+	}
+	l.bound[p.target] = p
 	l.stats.Children++
 	return []sandbox.File{{Source: l.cache.imagePath(p.image), Target: p.target}}, nil
+}
+
+// outdated gives what to unmount, and for good, where something has changed that
+// the plan of what is mounted was made from: a plain start sees it.
+func (l *launch) outdated(p *prepared) (unbind []string) {
+	if changed(p.inputs) == "" {
+		return nil
+	}
+	delete(l.bound, p.target)
+	l.banned[p.target] = true
+	return []string{p.target}
 }
 
 // guard keeps a program from the image where the environment that it is started

@@ -76,7 +76,7 @@ const worthwhile = 16
 // Launch runs a program, and returns its exit status as a shell has it, 128+n
 // for signal n, when it has ended.
 func Launch(o Options) (int, *Stats, error) {
-	l := &launch{Options: o, begun: time.Now(), bound: map[string]string{}, known: map[string]*prepared{}, banned: map[string]bool{}}
+	l := &launch{Options: o, begun: time.Now(), bound: map[string]*prepared{}, known: map[string]*prepared{}, banned: map[string]bool{}}
 	if l.Env == nil {
 		l.Env = os.Environ()
 	}
@@ -90,7 +90,7 @@ type launch struct {
 	begun time.Time
 	stats Stats
 	cache *cache
-	bound map[string]string    // target -> image
+	bound map[string]*prepared // by target: what is mounted there
 	known map[string]*prepared // by path, of children
 	// banned are targets that must not be bound again.
 	banned map[string]bool
@@ -145,7 +145,7 @@ func (l *launch) plan(file string) (files []sandbox.File, reason string, quiet b
 	case l.cache.noexec():
 		return nil, "the cache " + l.cache.dir + " is mounted noexec", false
 	}
-	l.bound[p.target] = p.image
+	l.bound[p.target] = p
 	return []sandbox.File{{Source: l.cache.imagePath(p.image), Target: p.target}}, "", false
 }
 

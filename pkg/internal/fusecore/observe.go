@@ -114,31 +114,39 @@ type process struct {
 	tgid int
 	comm string
 	at   time.Time
+	exec bool // since at it has a file open to execute, and still this name
 }
 
 const (
 	processAge   = time.Second
+	execAge      = 50 * time.Millisecond // from the open to the new name, if it is another
 	processesMax = 4096
 )
 
 func (p *processes) init() { p.m = map[int]process{} }
 
-// of gives the process and the name of a thread. After an open to execute the
-// name will be another one.
+// of gives the process and the name of a thread. After an open to execute, which
+// the kernel follows with others before execve(2) sets the name, that is asked
+// for until it is another.
 func (p *processes) of(pid int, exec bool) (int, string) {
 	now := time.Now()
 	p.mu.Lock()
-	x, ok := p.m[pid]
-	if exec {
-		delete(p.m, pid)
-	}
+	had, ok := p.m[pid]
 	p.mu.Unlock()
-	if ok && now.Sub(x.at) < processAge {
-		return x.tgid, x.comm
+	x := had
+	if !ok || had.exec || now.Sub(had.at) >= processAge {
+		if x = readProcess(pid); x.tgid == 0 {
+			return 0, x.comm
+		}
+		x.at = now
+		if x.exec = had.exec && x.comm == had.comm && now.Sub(had.at) < execAge; x.exec {
+			x.at = had.at
+		}
 	}
-	x = readProcess(pid)
-	x.at = now
-	if !exec && x.tgid != 0 {
+	if exec {
+		x.exec, x.at = true, now
+	}
+	if x != had {
 		p.mu.Lock()
 		if len(p.m) >= processesMax {
 			clear(p.m)

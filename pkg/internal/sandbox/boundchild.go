@@ -10,6 +10,7 @@ import (
 // The rules of [child.run] hold here too.
 type boundChild struct {
 	binds        []bindArgs
+	readOnly     readOnlyBind
 	dir          *byte // or nil
 	path, shell  *byte
 	argv, shArgv **byte // shArgv is of the shell, for a file that the kernel does not know
@@ -38,6 +39,7 @@ type rights struct {
 // prepare fills in the pointers: in the child a write barrier of the garbage
 // collector must not run.
 func (b *boundChild) prepare() {
+	b.readOnly.prepare()
 	b.iov = syscall.Iovec{Base: &b.frame[0], Len: uint64(len(b.frame))}
 	b.control.hdr = syscall.Cmsghdr{Len: uint64(unsafe.Offsetof(b.control.fd)) + 4, Level: syscall.SOL_SOCKET, Type: syscall.SCM_RIGHTS}
 	b.message = syscall.Msghdr{Iov: &b.iov, Iovlen: 1, Control: (*byte)(unsafe.Pointer(&b.control)), Controllen: uint64(unsafe.Sizeof(b.control))}
@@ -53,8 +55,7 @@ const frameListener = 'L'
 //go:nocheckptr
 func (b *boundChild) run(socket uintptr) (step byte, errno syscall.Errno) {
 	for i := range b.binds {
-		if _, _, errno = syscall.RawSyscall6(syscall.SYS_MOUNT, uintptr(unsafe.Pointer(b.binds[i].source)), uintptr(unsafe.Pointer(b.binds[i].target)),
-			0, syscall.MS_BIND, 0, 0); errno != 0 {
+		if errno = b.readOnly.mount(b.binds[i].source, b.binds[i].target); errno != 0 {
 			b.frame = [9]byte{frameFailed, 4, 0, 0, 0, childBind, byte(errno), byte(i), byte(i >> 8)}
 			syscall.RawSyscall(syscall.SYS_WRITE, socket, uintptr(unsafe.Pointer(&b.frame[0])), uintptr(len(b.frame)))
 			syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 125, 0, 0)

@@ -30,6 +30,8 @@ func (e *StepError) ExitStatus() int {
 		return 125
 	case e.Errno == syscall.ENOENT || e.Errno == syscall.ENOTDIR:
 		return 127
+	case e.Errno == syscall.EMFILE || e.Errno == syscall.ENFILE || e.Errno == syscall.ENOTCONN: // of the view, or for it
+		return 125
 	}
 	return 126
 }

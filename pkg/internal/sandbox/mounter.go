@@ -17,6 +17,7 @@ type mounter struct {
 	dot     [2]byte
 	request [2 * (2 + pathMax)]byte
 	answer  [4]byte // errno
+	bind    readOnlyBind
 }
 
 const pathMax = 4096 // PATH_MAX of include/uapi/linux/limits.h, with the 0
@@ -57,7 +58,7 @@ func (m *mounter) run(socket uintptr) (step byte, errno syscall.Errno) {
 		if m.request[2] == 0 {
 			_, _, errno = syscall.RawSyscall(syscall.SYS_UMOUNT2, uintptr(unsafe.Pointer(&m.request[at])), mntDetach|umountNoFollow, 0)
 		} else {
-			_, _, errno = syscall.RawSyscall6(syscall.SYS_MOUNT, uintptr(unsafe.Pointer(&m.request[2])), uintptr(unsafe.Pointer(&m.request[at])), 0, syscall.MS_BIND, 0, 0)
+			errno = m.bind.mount(&m.request[2], &m.request[at])
 		}
 		m.answer[0] = byte(errno)
 		if _, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, 0, uintptr(unsafe.Pointer(&m.answer[0])), uintptr(len(m.answer)), syscall.MSG_NOSIGNAL, 0, 0); errno != 0 {
@@ -86,6 +87,7 @@ func startMounter(v *View) (*mounterConn, error) {
 	}
 	c.socket = pair[1]
 	c.mounter = &mounter{root: int(v.Root.Fd()), dot: [2]byte{'.'}}
+	c.mounter.bind.prepare()
 	pid, err := c.clone()
 	runtime.KeepAlive(c.mounter)
 	syscall.Close(pair[1])

@@ -30,6 +30,22 @@ func Probe() (Way, error) {
 	return probeHelper(&UnsupportedError{Reasons: []string{why}, Hint: hint}, creds, nil)
 }
 
+// ProbeMount finds the way to mount a view that others see too, for [Mount].
+func ProbeMount() (Way, error) {
+	creds, err := readCredentials()
+	if err != nil {
+		return "", &UnsupportedError{Reasons: []string{err.Error()}, Hint: "mount /proc"}
+	}
+	fd, err := openFUSE()
+	if err == nil {
+		syscall.Close(fd)
+		if creds.may(capSysAdmin) {
+			return Root, nil
+		}
+	}
+	return probeHelper(&UnsupportedError{}, creds, err)
+}
+
 // probeHelper is the last way; it too needs a user namespace. It is the one
 // where a kernel before 4.18 mounts no FUSE in a user namespace.
 func probeHelper(u *UnsupportedError, creds credentials, fuse error) (Way, error) {
