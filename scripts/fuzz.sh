@@ -29,7 +29,7 @@ for target in $targets; do
 			exit 1
 		fi
 		try=$((try + 1))
-		sed 's/^/    /' "$log"
+		grep '^fuzz: ' "$log" || true
 		echo "fuzz $dir $name again: the end of the time was taken for a failure (golang/go#75804)"
 	done
 	cat "$log"
