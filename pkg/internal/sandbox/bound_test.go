@@ -138,7 +138,7 @@ func TestBoundSeesLaterMounts(t *testing.T) {
 			"cat "+dir+"/plain; touch "+dir+"/ready; for i in $(seq 300); do [ -e "+dir+"/mnt/later ] && break; sleep 0.01; done; cat "+dir+"/mnt/later")
 		write(t, dir+"/plain", "plain", 0o644)
 		script := `mount --make-rshared /; "$@" & for i in $(seq 1000); do [ -e ` + dir + `/ready ] && break; sleep 0.01; done
-cat ` + dir + `/plain; mount -t tmpfs none ` + dir + `/mnt; echo later >` + dir + `/later; chmod 755 ` + dir + `/mnt; mv ` + dir + `/later ` + dir + `/mnt/later; wait; umount ` + dir + `/mnt`
+cat ` + dir + `/plain; mount -t tmpfs -o mode=755 none ` + dir + `/mnt; echo later >` + dir + `/mnt/new; chmod 644 ` + dir + `/mnt/new; mv ` + dir + `/mnt/new ` + dir + `/mnt/later; wait; umount ` + dir + `/mnt`
 		cmd := exec.Command("/usr/bin/unshare", append([]string{"-m", "sh", "-c", script, "sh"}, inner.Args...)...)
 		cmd.Dir, cmd.Env = "/", inner.Env
 		if inner.SysProcAttr != nil { // AsUser's script makes a namespace, which here is a slave
