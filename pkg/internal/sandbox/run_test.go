@@ -139,6 +139,23 @@ func run(t *testing.T, cmd *exec.Cmd) (stdout, stderr string, status int) {
 	return out.String(), errs.String(), ws.ExitStatus()
 }
 
+// What the program itself causes at once finds main's handlers there.
+func TestListensFirst(t *testing.T) {
+	exe := self(t)
+	for _, c := range everyCaller(t) {
+		for range 3 {
+			cmd := c.in(exe, nil, "sh", "-c", `trap "" HUP; kill -HUP 0; exit 7`)
+			if cmd.SysProcAttr == nil {
+				cmd.SysProcAttr = &syscall.SysProcAttr{}
+			}
+			cmd.SysProcAttr.Setpgid = true
+			if _, errs, status := run(t, cmd); status != 7 {
+				t.Fatalf("%s: status %d, %q", c.name, status, errs)
+			}
+		}
+	}
+}
+
 func TestExitStatus(t *testing.T) {
 	exe := self(t)
 	dir := openDir(t)

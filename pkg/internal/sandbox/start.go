@@ -93,7 +93,7 @@ func (s *starter) run(started chan<- error) {
 	if s.way == Fusermount {
 		// A signal must not end main while there is a mount to remove.
 		s.listen()
-		<-s.p.signal.ready
+		s.listening()
 	}
 	err := s.start()
 	if err != nil {
@@ -101,7 +101,6 @@ func (s *starter) run(started chan<- error) {
 			s.p.signal.stop()
 		}
 	} else {
-		<-s.p.signal.ready
 		go s.p.signal.run()
 	}
 	started <- err
@@ -116,6 +115,14 @@ func (s *starter) listen() {
 		s.creds.ignored = ignoredSignals(s.creds.ignored)
 		s.p.signal = newForwarder(s.p, s.creds)
 		go s.p.signal.listen()
+	}
+}
+
+// listening waits for it, if it has begun. Before a program runs, main must have
+// its handlers: a ^Z that the program ignores would stop main alone.
+func (s *starter) listening() {
+	if s.p.signal != nil {
+		<-s.p.signal.ready
 	}
 }
 
@@ -147,6 +154,9 @@ func (s *starter) start() (err error) {
 			return stepError("pipe", "", err)
 		}
 	}
+	if gate[0] < 0 {
+		s.listening()
+	}
 	err = s.clone(theirs, gate)
 	syscall.Close(theirs)
 	if gate[0] >= 0 {
@@ -159,6 +169,7 @@ func (s *starter) start() (err error) {
 				err = s.cloned()
 			}
 			if err == nil {
+				s.listening()
 				_, err = syscall.Write(gate[1], []byte{0})
 			}
 		}
@@ -284,6 +295,7 @@ func (s *viewStarter) talk() error {
 	if err := send(s.p.socket, head, s.files...); err != nil && err != syscall.EPIPE {
 		return stepError("send", "", err)
 	}
+	s.listening()
 	if err := send(s.p.socket, text); err != nil && err != syscall.EPIPE {
 		return stepError("send", "", err)
 	}
