@@ -170,12 +170,17 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 	case ldso.DlopenMissing:
 		return fmt.Sprintf("%s opens a library once it runs: %s", p.Object, p.Message), "install " + p.Name
 	case ldso.BadLibrary:
+		remedy := fmt.Sprintf("replace or remove %s", p.Object)
+		if e.m.NoExec(p.Object) {
+			p.Message += " (its file system is mounted noexec)"
+			remedy = fmt.Sprintf("copy %s to a file system without noexec (findmnt -T %[1]s), and let it be found there", p.Object)
+		}
 		if p.Unreached != "" {
 			return fmt.Sprintf("your good copy in %s is never reached: %s, needed by %s, is found as %s first, which is unusable: %s",
-				p.Unreached, p.Name, p.Requester, p.Object, p.Message), fmt.Sprintf("replace or remove %s", p.Object)
+				p.Unreached, p.Name, p.Requester, p.Object, p.Message), remedy
 		}
 		return fmt.Sprintf("%s, needed by %s, is found as %s, which is unusable: %s; the loader gives up there and looks no further",
-			p.Name, p.Requester, p.Object, p.Message), fmt.Sprintf("replace or remove %s", p.Object)
+			p.Name, p.Requester, p.Object, p.Message), remedy
 	case ldso.TruncatedLibrary:
 		return fmt.Sprintf("%s is damaged: %s", p.Object, p.Message), "install it again: the copy is incomplete"
 	case ldso.VersionFile:

@@ -109,6 +109,13 @@ func (s *sim) mayExecute(name string, o *Object) bool {
 	return !ok || !errors.Is(k.MayExecute(name), syscall.EACCES)
 }
 
+// NoExec reports whether nothing can be executed from the mount of a file, where
+// the tree knows of mounts.
+func (m *Machine) NoExec(name string) bool {
+	k, ok := m.FS.(interface{ NoExec(string) bool })
+	return ok && k.NoExec(name)
+}
+
 // checkEnv looks for the program that a script's "env NAME" would start, and
 // whether that one starts.
 func (s *sim) checkEnv(script, arg string) {

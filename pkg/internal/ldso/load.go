@@ -113,7 +113,7 @@ func (s *sim) linkGlibc() {
 	s.systemDirs = s.newList(s.loader.SystemDirs, s.main).dirs
 	msg := truncated(s.prog, elf.PF_W)
 	if s.prog.IsLibrary() {
-		if msg = s.mappable(s.prog); msg == "" {
+		if msg = s.mappable(s.prog, s.main.Path); msg == "" {
 			msg = truncated(s.prog, anySegment)
 		}
 	}
@@ -233,7 +233,7 @@ func (s *sim) mapObject(name string, by *Map, src Source) (*Map, *missing) {
 		s.named(name, m)
 		return m, nil
 	}
-	msg, killed := s.mappable(f.obj.ELF), false
+	msg, killed := s.mappable(f.obj.ELF, f.path), false
 	if msg == "" {
 		msg = truncated(f.obj.ELF, anySegment)
 		killed = msg != ""

@@ -146,7 +146,7 @@ func (s *sim) muslLoad(name string, by *Map) (*Map, *missing) {
 		m.use(name)
 		return m, nil
 	}
-	o, msg := s.muslMap(f.obj)
+	o, msg := s.muslMap(f.obj, f.path)
 	if msg != "" {
 		t.note(f.source, f.owner, f.path, candidate{obj: f.obj, fatal: msg})
 		return nil, &missing{path: f.path, msg: msg, fatal: true, tried: slices.Clone(t.tried)}

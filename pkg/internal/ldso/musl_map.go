@@ -54,7 +54,7 @@ func (m *Machine) openAs(o *Object, like *elfx.File) *Object {
 
 // muslMap judges what the loader checks of a file it has chosen, and gives the
 // object as the loader takes it, or the reason why it gives up (map_library).
-func (s *sim) muslMap(o *Object) (_ *Object, msg string) {
+func (s *sim) muslMap(o *Object, path string) (_ *Object, msg string) {
 	fail := func(errno syscall.Errno) (*Object, string) {
 		s.musl.errno = errno
 		return nil, muslError(errno)
@@ -75,6 +75,9 @@ func (s *sim) muslMap(o *Object) (_ *Object, msg string) {
 	}
 	if errno := s.muslMmap(f); errno != 0 {
 		return fail(errno)
+	}
+	if hasCode(f) && s.m.NoExec(path) {
+		return fail(syscall.EPERM)
 	}
 	if msg := muslCrash(f); msg != "" {
 		return nil, msg
@@ -196,7 +199,7 @@ func muslUnmapped(f *elfx.File) string {
 // muslProgram is muslCrash of the program, which the kernel has mapped.
 func (s *sim) muslProgram() string {
 	if s.prog.IsLibrary() {
-		_, msg := s.muslMap(s.main.Object)
+		_, msg := s.muslMap(s.main.Object, s.main.Path)
 		return msg
 	}
 	if msg := muslCrash(s.prog); msg != "" {

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/compspec/compat/pkg/internal/elfx"
 )
@@ -27,7 +28,7 @@ func taskSize(f *elfx.File) uint64 {
 
 // mappable judges what _dl_map_object_from_fd checks once the file was
 // chosen: its message, or "". Sums wrap around here where they do there.
-func (s *sim) mappable(f *elfx.File) string {
+func (s *sim) mappable(f *elfx.File, path string) string {
 	for _, l := range f.Loads {
 		if s.loader.Features.PageAlign {
 			if l.Align&pageMask != 0 {
@@ -49,10 +50,15 @@ func (s *sim) mappable(f *elfx.File) string {
 		return "object file has no dynamic section"
 	case f.DTFlags1&elf.DF_1_PIE != 0:
 		return "cannot dynamically load position-independent executable"
-	case !mmaps(f):
+	case !mmaps(f), hasCode(f) && s.m.NoExec(path):
 		return "failed to map segment from shared object"
 	}
 	return ""
+}
+
+// hasCode reports whether a segment is to be executed.
+func hasCode(f *elfx.File) bool {
+	return slices.ContainsFunc(f.Loads, func(l elfx.Segment) bool { return l.Flags&elf.PF_X != 0 })
 }
 
 // mmaps reports whether mmap takes what the loader asks for: one area for all
