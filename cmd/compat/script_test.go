@@ -184,17 +184,18 @@ func root(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // tmpfs mounts a small file system, to be filled, in a directory that it makes;
-// nothing in it is executed with the word noexec.
+// with the word noexec nothing in it is executed, with nosuid not as another.
 func tmpfs(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 && (len(args) != 3 || args[2] != "noexec") {
-		ts.Fatalf("usage: tmpfs DIR SIZE [noexec]")
+	flags := uintptr(0)
+	known := map[string]uintptr{"noexec": syscall.MS_NOEXEC, "nosuid": syscall.MS_NOSUID}
+	if len(args) == 3 {
+		flags = known[args[2]]
+	}
+	if neg || len(args) != 2 && flags == 0 {
+		ts.Fatalf("usage: tmpfs DIR SIZE [noexec|nosuid]")
 	}
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.Mkdir(dir, 0o777))
-	var flags uintptr
-	if len(args) == 3 {
-		flags = syscall.MS_NOEXEC
-	}
 	ts.Check(syscall.Mount("tmpfs", dir, "tmpfs", flags, "size="+args[1]))
 	ts.Defer(func() { ts.Check(syscall.Unmount(dir, 0)) })
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/compspec/compat/pkg/artifact"
 	"github.com/compspec/compat/pkg/internal/ldso"
+	"github.com/compspec/compat/pkg/internal/rootfs"
 	"github.com/compspec/compat/pkg/internal/specview"
 )
 
@@ -139,8 +140,8 @@ func run(ctx context.Context, host *Index, m *ldso.Machine, paths []string, from
 }
 
 // setID reports whether the kernel would start the program for whoever asks as
-// another user or group. Of a script it is its interpreter that counts
-// (fs/exec.c, bprm_fill_uid and begin_new_exec).
+// another user or group, or with more rights. Of a script it is its interpreter
+// that counts (fs/exec.c, bprm_fill_uid and begin_new_exec).
 func setID(m *ldso.Machine, program string) bool {
 	for range ldso.MaxScripts + 1 {
 		o, errno := m.Open(program)
@@ -150,6 +151,11 @@ func setID(m *ldso.Machine, program string) bool {
 		if interp, _ := ldso.SplitScript(o.Script); o.ELF == nil && interp != "" {
 			program = interp
 			continue
+		}
+		if k, ok := m.FS.(interface {
+			Secure(string, rootfs.Info) bool
+		}); ok {
+			return k.Secure(program, o.Info)
 		}
 		return o.Info.SetUID() && int(o.Info.UID) != os.Getuid() || o.Info.SetGID() && int(o.Info.GID) != os.Getgid()
 	}

@@ -124,7 +124,7 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 		if p.Severity == ldso.Undecided {
 			return p.Object + " may be executed and not be read: what it needs is not known", "check it as a user who may read it"
 		}
-		return e.notExecutable(p.Object)
+		return e.notExecutable(p)
 	case ldso.BadProgram:
 		return fmt.Sprintf("%s is no program that the kernel accepts: %s", p.Object, p.Message), "copy or build it again: the file is damaged or of another kind"
 	case ldso.WrongMachine:
@@ -312,9 +312,13 @@ func (e *explainer) libraryRemedy(p ldso.Problem) string {
 }
 
 // notExecutable tells what is no program from what this user may not execute.
-func (e *explainer) notExecutable(name string) (explanation, remedy string) {
+func (e *explainer) notExecutable(p ldso.Problem) (explanation, remedy string) {
+	name := p.Object
 	o, errno := e.m.Open(name)
 	switch {
+	case p.Message == "Operation not permitted":
+		return fmt.Sprintf("%s has file capabilities (getcap %[1]s) that nothing started from here may have: %s", name, p.Message),
+			"start it where CapBnd of /proc/self/status has them: containers get them with --cap-add"
 	case errno != 0 || !o.Info.IsRegular() || o.ELF == nil && o.Script == "":
 		return name + " is no program", "name an ELF file, or a script that begins with #!"
 	case o.Info.Executable():

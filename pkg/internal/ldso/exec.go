@@ -84,7 +84,7 @@ func (s *sim) exec(program string) bool {
 			return false
 		}
 		if o.ELF != nil {
-			return s.execELF(name, o)
+			return s.execELF(name, o) && s.capable(name)
 		}
 		interp, arg := SplitScript(o.Script)
 		if interp == "" {
@@ -107,6 +107,16 @@ func (s *sim) mayExecute(name string, o *Object) bool {
 	}
 	k, ok := s.m.FS.(interface{ MayExecute(string) error })
 	return !ok || !errors.Is(k.MayExecute(name), syscall.EACCES)
+}
+
+// capable is the last that the kernel asks before there is no way back.
+func (s *sim) capable(name string) bool {
+	k, ok := s.m.FS.(interface{ LacksCapabilities(string) bool })
+	if !ok || s.prog.IsLibrary() || !k.LacksCapabilities(name) {
+		return true
+	}
+	s.problem(Problem{Kind: NotExecutable, Severity: Error, Object: name, Message: glibcError(syscall.EPERM)})
+	return false
 }
 
 // NoExec reports whether nothing can be executed from the mount of a file, where

@@ -56,22 +56,6 @@ func (h *Host) Lstat(name string) (Info, error) {
 	return infoOf(&st), nil
 }
 
-// MayExecute asks the kernel whether this process may execute a file: what the
-// permissions say of this user, and no mount with noexec (fs/open.c,
-// do_faccessat). Lists of files cannot tell.
-func (h *Host) MayExecute(name string) error {
-	const atFdcwd, xOK, atEaccess = -100, 1, 0x200
-	return syscall.Faccessat(atFdcwd, Abs(h, name), xOK, atEaccess)
-}
-
-// NoExec reports whether the mount that a file is on was made with noexec, which
-// lets nobody map it as code (mm/mmap.c, do_mmap).
-func (h *Host) NoExec(name string) bool {
-	const stNoExec = 0x8 // include/linux/statfs.h
-	var st syscall.Statfs_t
-	return syscall.Statfs(Abs(h, name), &st) == nil && st.Flags&stNoExec != 0
-}
-
 // Readlink implements FS.
 func (h *Host) Readlink(name string) (string, error) { return os.Readlink(Abs(h, name)) }
 

@@ -32,7 +32,8 @@ there. --hosts takes many: repositories, directories or files of indexes; the
 answer is a table then. What an index does not hold is unknown.
 
 On this machine LD_LIBRARY_PATH, LD_PRELOAD and LD_BIND_NOW of the environment
-count; elsewhere those of --env do. A set-id program of another user is started
+count; elsewhere those of --env do. A program that this user would start with more
+rights than his own, by set-id bits or file capabilities, is started
 as such.
 
 --inject binds libraries of this machine into the one that is checked, as GPU and
