@@ -33,8 +33,7 @@ answer is a table then. What an index does not hold is unknown.
 
 On this machine LD_LIBRARY_PATH, LD_PRELOAD and LD_BIND_NOW of the environment
 count; elsewhere those of --env do. A program that this user would start with more
-rights than his own, by set-id bits or file capabilities, is started
-as such.
+rights than his own, by set-id bits or file capabilities, is started as such.
 
 --inject binds libraries of this machine into the one that is checked, as GPU and
 MPI hooks do: DIR=LIB,... with names from the ld.so.cache, or paths.
