@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -79,16 +80,36 @@ was there, and nothing is recorded.`,
   compat record --attach registry.example/lammps:v1 lmp -in in.melt
   compat record --ref registry.example/lammps:v1 --strict lmp -in in.melt`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if (f.mount != "") == (len(args) > 0) {
-				return exit.UsageError(cmd.CommandPath(), "what to run is missing, or --mount DIR in its place")
-			}
-			return nil
+			return f.check(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	cmd.Flags().SetInterspersed(false)
 	f.add(cmd.Flags())
 	return cmd
+}
+
+// check refuses what means nothing, before anything runs.
+func (f *recordFlags) check(cmd *cobra.Command, args []string) error {
+	usage := func(text string) error { return exit.UsageError(cmd.CommandPath(), "%s", text) }
+	switch {
+	case f.mount == "" && len(args) == 0:
+		return usage("what to run is missing, or --mount DIR in its place")
+	case f.mount != "" && len(args) > 0:
+		return usage("--mount runs nothing: name a command, or a directory for the view")
+	case f.out != "" && f.outDir != "":
+		return usage("--out and --out-dir are two places for one recording")
+	case slices.Contains(f.watch, ""):
+		return usage("--watch needs a directory")
+	case slices.Contains(f.bind, ""):
+		return usage("--bind needs a directory")
+	}
+	for _, name := range []string{"annotation", "annotation-file", "artifact-type", "export-manifest", "image-spec"} {
+		if flag := cmd.Flags().Lookup(name); f.attach.image == "" && flag != nil && flag.Changed {
+			return usage("--" + name + " goes with --attach")
+		}
+	}
+	return nil
 }
 
 func (f *recordFlags) run(cmd *cobra.Command, args []string) error {

@@ -87,6 +87,10 @@ func (s *sim) dlopen(w wanted, by *Map) {
 		}
 		s.problem(p)
 	}
+	said := func(p Problem) bool { return p.Name == w.names[0] && (p.Kind == LibraryMissing || p.Kind == BadLibrary) }
+	if w.severity == Error && slices.ContainsFunc(first, said) {
+		return
+	}
 	what := ""
 	if w.feature != "" {
 		what = " (" + w.feature + ")"

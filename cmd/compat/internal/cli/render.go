@@ -102,7 +102,7 @@ func (o *Output) Render(w io.Writer, v any, text func(io.Writer) error) error {
 			return err
 		}
 		if err := t.Execute(w, generic); err != nil {
-			return &exit.Error{Err: fmt.Errorf("--template: %w", err), Status: exit.Usage, Hint: "print the fields with --format json"}
+			return &exit.Error{Err: fmt.Errorf("--template: %w", err), Status: exit.Usage, Hint: "all but this output is done; --format json prints the fields that there are"}
 		}
 		_, err = fmt.Fprintln(w)
 		return err
