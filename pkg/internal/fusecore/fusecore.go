@@ -80,6 +80,9 @@ const (
 	Short = time.Second
 )
 
+// short is Short, but in tests that must not depend on when it is over.
+var short = Short
+
 // FS is the file system. It implements fuse.RawFileSystem.
 type FS struct {
 	fuse.RawFileSystem // what is not implemented: ENOSYS

@@ -75,7 +75,7 @@ func (fs *FS) absentFor(p *node) time.Duration {
 	if fs.watch != nil && fs.watch.watches(p) {
 		return Long
 	}
-	return Short
+	return short
 }
 
 // Access implements fuse.RawFileSystem. The kernel asks only where the mount

@@ -43,6 +43,7 @@ type served struct {
 	Whole    []string          // directories that have no other names
 	Changes  string            // a file for the paths that were changed
 	User     uint32            // who serves; 0: root
+	Short    time.Duration     // instead of Short; 0: no other
 }
 
 func serve(text string) error {
@@ -63,6 +64,9 @@ func serve(text string) error {
 		s.Options.Redirector = &plan{entries: s.Plan, whole: s.Whole, log: s.Changes}
 	}
 	unix.Umask(0)
+	if s.Short > 0 {
+		SetShort(s.Short)
+	}
 	fs, err := New(s.Options)
 	if err != nil {
 		return err
@@ -196,7 +200,13 @@ func mounted(t testing.TB, s served) (dir string, end func()) {
 	}
 	dev.Close()
 	end = func() {
-		if err := unix.Unmount(dir, 0); err != nil {
+		err := unix.Unmount(dir, 0)
+		// Who looks at a process in /proc may hold a file of it for a moment after its end.
+		for tries := 0; err == unix.EBUSY && tries < 6000; tries++ {
+			time.Sleep(10 * time.Millisecond)
+			err = unix.Unmount(dir, 0)
+		}
+		if err != nil {
 			t.Errorf("unmounting: %v", err)
 			unix.Unmount(dir, unix.MNT_DETACH)
 			cmd.Process.Kill()

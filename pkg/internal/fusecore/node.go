@@ -235,7 +235,7 @@ func (fs *FS) fill(n *node, p *node, st *unix.Statx_t, out *fuse.EntryOut) {
 	if !fs.keeps() {
 		return
 	}
-	entry, attr := Short, Short
+	entry, attr := short, short
 	if fs.watch != nil {
 		if p != nil && fs.watch.watches(p) {
 			entry = Long

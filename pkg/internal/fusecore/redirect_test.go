@@ -412,7 +412,7 @@ func TestPlannedDirectoriesMove(t *testing.T) {
 		must(t, os.MkdirAll(tree+"/both", 0o755))
 		writeFile(t, tree+"/real/r", "real")
 		writeFile(t, tree+"/both/r", "real")
-		return served{Plan: map[string]*Entry{"/real/p": plannedFile(t, 0o644, "planned"), "/both": plannedDir(), "/both/p": plannedFile(t, 0o644, "planned"), "/only": plannedDir()}}
+		return served{Short: time.Hour, Plan: map[string]*Entry{"/real/p": plannedFile(t, 0o644, "planned"), "/both": plannedDir(), "/both/p": plannedFile(t, 0o644, "planned"), "/only": plannedDir()}}
 	}, func(t *testing.T, view, tree, _ string) {
 		for _, dir := range []string{"/real", "/both"} {
 			if names(view+dir) != "p r" || get(view+dir+"/p") != "planned" {
@@ -586,7 +586,7 @@ func TestPlannedRequests(t *testing.T) {
 			plan[fmt.Sprintf("/d%d", i)] = plannedDir()
 			plan[fmt.Sprintf("/d%d/lib.so", i)] = plannedFile(t, 0o755, strings.Repeat("x", 16<<10))
 		}
-		view := mount(t, served{Options: Options{Root: t.TempDir(), Mode: trace.ModePaths}, Plan: plan, Requests: count})
+		view := mount(t, served{Options: Options{Root: t.TempDir(), Mode: trace.ModePaths}, Plan: plan, Requests: count, Short: time.Hour})
 		for range 2 {
 			for i := range files {
 				loadLike(t, fmt.Sprintf("%s/d%d/lib.so", view, i))
@@ -659,7 +659,7 @@ func TestPlannedEviction(t *testing.T) {
 	for _, n := range numbers {
 		seen[n] = true
 	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		n, err := strconv.Atoi(strings.TrimSpace(get(nodes)))
 		if err == nil && n <= 200 {
 			break

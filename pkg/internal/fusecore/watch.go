@@ -252,7 +252,7 @@ func (fs *FS) attrTimeout(n *node, nlink uint32, set func(time.Duration)) {
 	if !fs.keeps() {
 		return
 	}
-	d := Short
+	d := short
 	if fs.watch != nil {
 		fs.mu.Lock()
 		if n.isDir() && n.watched.on || !n.isDir() && nlink == 1 && n.pin < 0 && n.parent != nil && n.parent.watched.on {
