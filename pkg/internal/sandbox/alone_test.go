@@ -44,7 +44,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 const tell = `
 grep -E '^(Umask|Uid|Gid|Groups|Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp|Name)' /proc/$$/status
 ulimit -a; ulimit -H -a; pwd; env | sort | grep -v -E '^(_|PWD|OLDPWD|SHLVL)='; cut -d' ' -f5,19 /proc/$$/stat | sed 's/^[0-9]*//'
-for f in /proc/$$/fd/*; do case $(readlink $f) in pipe*) echo $f pipe;; ?*) echo $f $(readlink $f);; esac; done | grep " " | sed "s/$$/PID/"
+for f in /proc/$$/fd/*; do case $(readlink $f) in pipe*) echo fd ${f##*/} pipe;; ?*) echo fd ${f##*/} $(readlink $f);; esac; done
 tr '\0' ' ' </proc/$$/cmdline; echo; tr '\0' ' ' </proc/$$/environ | wc -c; readlink /proc/$$/exe; echo $0 "$@"
 `
 
