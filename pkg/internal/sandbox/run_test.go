@@ -125,7 +125,7 @@ func run(t *testing.T, cmd *exec.Cmd) (stdout, stderr string, status int) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(30*time.Second, func() {
+	timer := time.AfterFunc(5*time.Minute, func() {
 		buf := make([]byte, 1<<16)
 		fmt.Fprintf(os.Stderr, "timeout: %q\n%s\n", cmd.Args, buf[:runtime.Stack(buf, false)])
 		cmd.Process.Kill()
