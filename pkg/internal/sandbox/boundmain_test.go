@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func runBound(args []string) int {
 	f.Var(&off, "off", "")
 	logFile := f.String("log", "", "")
 	watch := f.Bool("watch", false, "")
-	slow := f.Duration("slow", 0, "")
+	hold := f.String("hold", "", "directory: the callback makes asked-NAME there, and waits for go-NAME")
 	expect := f.Bool("unwatched", false, "say why execs are not watched")
 	probe := f.Bool("probe", false, "")
 	if err := f.Parse(args); err != nil {
@@ -87,7 +88,9 @@ func runBound(args []string) int {
 					panic(err)
 				}
 			}
-			time.Sleep(*slow)
+			if *hold != "" {
+				wait(*hold, filepath.Base(e.Path))
+			}
 			for _, s := range on {
 				if path, pair, _ := strings.Cut(s, "="); path == e.Path {
 					bind = append(bind, file(pair))
@@ -113,4 +116,17 @@ func runBound(args []string) int {
 		return fail(err)
 	}
 	return status
+}
+
+// wait tells that it has begun, and waits for two minutes at most.
+func wait(dir, name string) {
+	if err := os.WriteFile(dir+"/asked-"+name, nil, 0o644); err != nil {
+		panic(err)
+	}
+	for range 12000 {
+		if _, err := os.Stat(dir + "/go-" + name); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
