@@ -49,7 +49,7 @@ func TestBoundFileIsSeen(t *testing.T) {
 			source := write(t, dir+"/source", "new\n", 0o644)
 			target := write(t, dir+"/sub/target", "old\n", 0o644)
 			// By the program, its children, and nobody else.
-			script := `cat sub/target; (cat sub/target; true); setsid sh -c "cat ` + target + `; true"; cat source; touch ready; for i in $(seq 1000); do [ -e go ] && break; sleep 0.01; done`
+			script := `cat sub/target; (cat sub/target; true); setsid sh -c "cat ` + target + `; true"; cat source; touch ready; for i in $(seq 6000); do [ -e go ] && break; sleep 0.01; done`
 			cmd := c.in(exe, []string{"-file", source + ":" + target, "-dir", dir}, "sh", "-c", script)
 			done := make(chan struct{})
 			go func() {
@@ -135,9 +135,9 @@ func TestBoundSeesLaterMounts(t *testing.T) {
 		write(t, dir+"/mnt/below", "host", 0o644)
 		write(t, dir+"/bound", "bound", 0o644)
 		inner := c.in(exe, []string{"-file", dir + "/bound:" + dir + "/plain"}, "sh", "-c",
-			"cat "+dir+"/plain; touch "+dir+"/ready; for i in $(seq 300); do [ -e "+dir+"/mnt/later ] && break; sleep 0.01; done; cat "+dir+"/mnt/later")
+			"cat "+dir+"/plain; touch "+dir+"/ready; for i in $(seq 6000); do [ -e "+dir+"/mnt/later ] && break; sleep 0.01; done; cat "+dir+"/mnt/later")
 		write(t, dir+"/plain", "plain", 0o644)
-		script := `mount --make-rshared /; "$@" & for i in $(seq 1000); do [ -e ` + dir + `/ready ] && break; sleep 0.01; done
+		script := `mount --make-rshared /; "$@" & for i in $(seq 6000); do [ -e ` + dir + `/ready ] && break; sleep 0.01; done
 cat ` + dir + `/plain; mount -t tmpfs -o mode=755 none ` + dir + `/mnt; echo later >` + dir + `/mnt/new; chmod 644 ` + dir + `/mnt/new; mv ` + dir + `/mnt/new ` + dir + `/mnt/later; wait; umount ` + dir + `/mnt`
 		cmd := exec.Command("/usr/bin/unshare", append([]string{"-m", "sh", "-c", script, "sh"}, inner.Args...)...)
 		cmd.Dir, cmd.Env = "/", inner.Env
@@ -198,6 +198,12 @@ func TestBoundKilled(t *testing.T) {
 				if _, err := fmt.Sscan(string(text), &program); err != nil {
 					t.Fatal(err)
 				}
+				// Open: or the next namespace that anybody makes gets its number.
+				kept, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", program))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer kept.Close()
 				ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", program))
 				if err != nil {
 					t.Fatal(err)
