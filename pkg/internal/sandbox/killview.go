@@ -10,7 +10,7 @@ import (
 
 // KillView kills every process that is in the view, as far as the caller may,
 // until none is left: without a server each of them can only fail. It gives up
-// after a second, with an error.
+// after ten seconds, with an error.
 func (p *Process) KillView() error {
 	p.mu.Lock()
 	ns := p.view.MountNS
@@ -45,7 +45,7 @@ func (v *View) Kill() error {
 	if own, err := os.Readlink("/proc/self/ns/mnt"); err != nil || own == name {
 		return errors.Join(errors.New("sandbox: that is no view, it is our own namespace"), err)
 	}
-	for range 100 {
+	for range 1000 {
 		n, err := killIn(name)
 		if n == 0 || err != nil {
 			return err
