@@ -106,13 +106,19 @@ func faultRig(t *testing.T, name string) *rig {
 			t.Errorf("left: %d %q", pid, cmdline(pid))
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
-		// Others on this machine may mount too, for a moment.
-		within(t, "no mount is left", func() bool { return len(without(fuseMounts(t), before)) == 0 })
+		// Others on this machine may mount too, in directories of their own.
+		within(t, "no mount is left", func() bool {
+			left := slices.DeleteFunc(without(fuseMounts(t), before), func(m string) bool {
+				at := strings.Fields(m)[4]
+				return strings.HasPrefix(at, os.TempDir()+"/") && !strings.HasPrefix(at, r.dir+"/")
+			})
+			return len(left) == 0
+		})
 		if names, err := os.ReadDir(r.path("tmp")); err != nil || len(names) > 0 {
 			t.Errorf("left in TMPDIR: %v, %v", names, err)
 		}
-		if got := descriptors(t); len(got) > len(fds) {
-			t.Errorf("descriptors before: %q, after: %q", fds, got)
+		if !within(t, "no descriptor is left", func() bool { return len(descriptors(t)) <= len(fds) }) {
+			t.Errorf("descriptors before: %q, after: %q", fds, descriptors(t))
 		}
 	})
 	return r
@@ -194,15 +200,15 @@ func (u *run) child(name string) int {
 	return 0
 }
 
-// end waits for the recorder, for 90 s at most, and gives its exit status.
+// end waits for the recorder, for 5 minutes at most, and gives its exit status.
 func (u *run) end() int {
 	u.rig.t.Helper()
-	timer := time.AfterFunc(90*time.Second, func() {
+	timer := time.AfterFunc(5*time.Minute, func() {
 		u.rig.t.Error("the recorder does not end")
 		u.Process.Kill()
 	})
 	defer timer.Stop()
-	u.WaitDelay = 5 * time.Second
+	u.WaitDelay = time.Minute
 	if err := u.Wait(); errors.Is(err, exec.ErrWaitDelay) {
 		u.rig.t.Error("somebody keeps the recorder's output open")
 	}
@@ -358,12 +364,25 @@ func descriptors(t *testing.T) (out []string) {
 	return out
 }
 
-func within(t *testing.T, what string, cond func() bool) {
+func within(t *testing.T, what string, cond func() bool) bool {
 	t.Helper()
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if cond() {
-			return
+			return true
 		}
 	}
-	t.Errorf("not within a minute: %s", what)
+	t.Errorf("not within 3 minutes: %s", what)
+	return false
+}
+
+// unmount unmounts what nobody uses any more: the recorder has ended, and its
+// server, which it waits for for a moment, ends too.
+func (r *rig) unmount(dir string) {
+	r.t.Helper()
+	within(r.t, "no process is left", func() bool { return len(r.processes()) == 0 })
+	var err error
+	if !within(r.t, "nobody holds "+dir, func() bool { err = syscall.Unmount(dir, 0); return err == nil }) {
+		r.t.Error(err)
+		syscall.Unmount(dir, 2) // MNT_DETACH
+	}
 }

@@ -31,13 +31,7 @@ func TestFaultDiskFull(t *testing.T) {
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64k"); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		// At once: the recorder has ended, and holds nothing.
-		if err := syscall.Unmount(disk, 0); err != nil {
-			t.Error(err)
-			syscall.Unmount(disk, 2) // MNT_DETACH
-		}
-	}()
+	defer r.unmount(disk)
 	for _, name := range []string{"t.jsonl", "t.jsonl.zst"} {
 		out := disk + "/" + name
 		u := r.command(asRecorder, "fault-record", "-o", out, "-mode", "full", "sh", "-c", many).to(out)

@@ -44,7 +44,8 @@ func TestFaultInARow(t *testing.T) {
 			before = threads(t)
 		}
 	}
-	if after := threads(t); *soak > 10 && after > before+4 {
+	// One of each recording would be 20. A thread more stays, where many wait at a time.
+	if after := threads(t); *soak > 10 && after > before+(*soak-10)/2 {
 		t.Errorf("%d threads after 10, %d after %d", before, after, *soak)
 	}
 	// The rig sees what is in processes and mounts of its own binary; these were this one's.
@@ -96,7 +97,7 @@ exit 6`
 				t.Fatal(err)
 			}
 			u.status(6)
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > 2*time.Minute {
 				t.Error("it waited", took)
 			}
 			c := u.recording()
@@ -138,7 +139,7 @@ func TestFaultDaemonOutlivesMain(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.Stdout, u.Stderr = nil, nil
-	u.WaitDelay = time.Second
+	u.WaitDelay = time.Second // the daemon has it open
 	u.Wait()
 	time.Sleep(200 * time.Millisecond)
 	if err := os.WriteFile(r.path("end"), nil, 0o644); err != nil {
@@ -219,7 +220,7 @@ func TestFaultServerHoldsNothing(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the pipe does not end")
 	}
 }
@@ -229,14 +230,15 @@ func TestFaultPipeEnds(t *testing.T) {
 	sandboxtest.Require(t, "bash")
 	cmd := exec.Command("bash", "-c", `set -o pipefail; `+r.exe+` `+asRecorder+` fault-record -o out.jsonl sh -c 'echo x; sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >pid' 2>/dev/null | cat`)
 	cmd.Dir = r.dir
-	cmd.WaitDelay = 10 * time.Second
+	cmd.WaitDelay = time.Minute
 	start := time.Now()
 	out, err := cmd.Output()
-	if err != nil || string(out) != "x\n" || time.Since(start) > 5*time.Second {
+	if err != nil || string(out) != "x\n" || time.Since(start) > 2*time.Minute {
 		t.Errorf("%q, %v, %v", out, err, time.Since(start))
 	}
 	text, _ := os.ReadFile(r.path("pid"))
-	if pid, _ := strconv.Atoi(strings.TrimSpace(string(text))); pid > 1 && strings.HasPrefix(cmdline(pid), "sleep") {
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	if within(t, "what is left running is sleep", func() bool { return pid > 1 && strings.HasPrefix(cmdline(pid), "sleep") }) {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
 }

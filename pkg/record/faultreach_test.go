@@ -166,12 +166,7 @@ func TestFaultReadOnly(t *testing.T) {
 	if err := syscall.Mount("tmpfs", filepath.Join(tree, "mnt"), "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := syscall.Unmount(filepath.Join(tree, "mnt"), 0); err != nil {
-			t.Error(err)
-			syscall.Unmount(filepath.Join(tree, "mnt"), 2) // MNT_DETACH
-		}
-	}()
+	defer r.unmount(filepath.Join(tree, "mnt"))
 	for _, name := range []string{"file", "mnt/file"} {
 		if err := os.WriteFile(filepath.Join(tree, name), []byte("as it was"), 0o644); err != nil {
 			t.Fatal(err)
