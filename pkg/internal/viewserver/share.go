@@ -73,7 +73,7 @@ func (l *Launch) join() (*Server, error) {
 // meet gives a server that a program before us has started, with its view, or
 // the right to be the first.
 func (l *Launch) meet() (s *Server, view *sandbox.View, listener *os.File, err error) {
-	for try := range 50 {
+	for try := range 200 { // 15 s: who has the name may not listen yet
 		if listener, err = l.listen(); listener != nil || err != nil {
 			return nil, nil, listener, err
 		}
@@ -91,7 +91,7 @@ func (l *Launch) meet() (s *Server, view *sandbox.View, listener *os.File, err e
 			}
 		}
 		// It went away between the two, or could not make its view.
-		time.Sleep(time.Duration(try) * time.Millisecond)
+		time.Sleep(time.Duration(min(try, 100)) * time.Millisecond)
 	}
 	return nil, nil, nil, fmt.Errorf("the shared view cannot be entered: %w", err)
 }
