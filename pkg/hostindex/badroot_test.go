@@ -35,7 +35,7 @@ func within(t *testing.T, d time.Duration, f func()) {
 // rootAnswers is what a root says itself, and what its index says.
 func rootAnswers(t *testing.T, root string, opts BuildOptions, programs ...string) (direct, index *Report, text string) {
 	t.Helper()
-	within(t, 60*time.Second, func() {
+	within(t, 5*time.Minute, func() {
 		x, err := Root(root)
 		if err != nil {
 			t.Error(err)

@@ -293,7 +293,7 @@ func checkHostile(t *testing.T, spec *artifact.Spec, host *Index) {
 	start := time.Now()
 	opts := CheckOptions{steps: 1 << 21, Env: map[string]string{"LD_LIBRARY_PATH": nowhere + "/lib:"}}
 	r, err := Check(context.Background(), spec, host, opts)
-	if d := time.Since(start); d > 10*time.Second {
+	if d := time.Since(start); d > time.Minute {
 		t.Errorf("took %v", d)
 	}
 	if err != nil {

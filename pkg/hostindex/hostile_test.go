@@ -216,7 +216,7 @@ func TestCheckIsCancelled(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || r != nil {
 		t.Errorf("got %v, %v", r, err)
 	}
-	if d := time.Since(start); d > 3*time.Second {
+	if d := time.Since(start); d > time.Minute {
 		t.Errorf("took %v", d)
 	}
 	cancel()

@@ -30,7 +30,7 @@ func with(text string) (found []string) {
 func nothingLeft(t *testing.T, env, app string) {
 	t.Helper()
 	left := with(env)
-	for begun := time.Now(); len(left) > 0 && time.Since(begun) < 5*time.Second; left = with(env) {
+	for begun := time.Now(); len(left) > 0 && time.Since(begun) < time.Minute; left = with(env) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if len(left) > 0 {
@@ -56,7 +56,7 @@ func TestKilledLaunch(t *testing.T) {
 		dir := t.TempDir()
 		env := []string{"PATH=/usr/bin:/bin", "COMPAT_CACHE=" + dir + "/cache"}
 		cmd := exec.Command("/proc/self/exe")
-		cmd.Args = []string{launcherName, "bind", "follow", "/bin/sh", "-c", app + "; exec sleep 20"}
+		cmd.Args = []string{launcherName, "bind", "follow", "/bin/sh", "-c", app + "; exec sleep 600"}
 		cmd.Env, cmd.ExtraFiles = env, []*os.File{os.Stderr}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -183,7 +183,12 @@ func tmpfs(t *testing.T, dir string, flags uintptr, options string) error {
 		return err
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
+		// What a launch has left in namespaces of its own may be going still.
+		err := syscall.Unmount(dir, 0)
+		for begun := time.Now(); err == syscall.EBUSY && time.Since(begun) < time.Minute; err = syscall.Unmount(dir, 0) {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})
@@ -275,7 +280,7 @@ func TestLeftRunning(t *testing.T) {
 			t.Errorf("%q, status %d, %q, %q", got.stdout, got.status, got.stderr, got.said)
 		}
 		var out []byte
-		for begun := time.Now(); out == nil && time.Since(begun) < 5*time.Second; time.Sleep(5 * time.Millisecond) {
+		for begun := time.Now(); out == nil && time.Since(begun) < time.Minute; time.Sleep(5 * time.Millisecond) {
 			out, _ = os.ReadFile(dir + "/done")
 		}
 		if string(out) != "planned\n7\n" {

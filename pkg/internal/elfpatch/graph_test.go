@@ -247,7 +247,7 @@ type outcome struct {
 
 func run(t testing.TB, env []string, name string, args ...string) outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	var cmd *exec.Cmd

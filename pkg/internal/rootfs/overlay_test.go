@@ -263,7 +263,7 @@ func TestOverlayOfThousands(t *testing.T) {
 	if names, err := o.ReadDir(root + "/data/lib"); err != nil || len(names) != 40001 {
 		t.Errorf("%d names, %v", len(names), err)
 	}
-	if d := time.Since(start); d > 10*time.Second {
+	if d := time.Since(start); d > time.Minute {
 		t.Errorf("took %v", d)
 	}
 }

@@ -305,7 +305,7 @@ func TestOverLimits(t *testing.T) {
 	} {
 		start := time.Now()
 		_, err := Over(machine(t), c.spec)
-		if d := time.Since(start); d > 10*time.Second {
+		if d := time.Since(start); d > time.Minute {
 			t.Errorf("%s: took %v", c.name, d)
 		}
 		if (err == nil) != c.ok || err != nil && !errors.Is(err, artifact.ErrInvalid) {

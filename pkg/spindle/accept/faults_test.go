@@ -140,7 +140,7 @@ func scenarios() []scenario {
 			},
 			after: func(t *testing.T, s *scenario) string {
 				file := leftBehind()
-				for range 200 {
+				for range 3000 {
 					if text, err := os.ReadFile(file); err == nil {
 						os.Remove(file)
 						return string(text)
@@ -264,7 +264,7 @@ func tmpfs(options string) func(*testing.T, *scenario) {
 			t.Fatalf("mount: %v: %s", err, out)
 		}
 		t.Cleanup(func() {
-			for range 100 {
+			for range 3000 {
 				if syscall.Unmount(at, 0) == nil {
 					return
 				}
@@ -510,7 +510,7 @@ func TestSignalled(t *testing.T) {
 
 func awaitFile(t *testing.T, name string) {
 	t.Helper()
-	for range 500 {
+	for range 6000 {
 		if _, err := os.Stat(name); err == nil {
 			return
 		}

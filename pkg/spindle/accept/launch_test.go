@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds a launch that hangs; no test waits for it to pass.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // launcher starts commands plain or under `compat spindle`.
 type launcher struct {
@@ -67,7 +67,7 @@ func (l *launcher) command(ctx context.Context, argv []string) *exec.Cmd {
 	} else if cmd.Err != nil || !executable(cmd.Path, l.dir) {
 		cmd = exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", `exec "$@"`, "sh"}, argv...)...)
 	}
-	cmd.Dir, cmd.Stdin, cmd.WaitDelay = l.dir, strings.NewReader(l.stdin), time.Second
+	cmd.Dir, cmd.Stdin, cmd.WaitDelay = l.dir, strings.NewReader(l.stdin), time.Minute
 	cmd.Env = append(os.Environ(), "COMPAT_CACHE="+l.cache)
 	if l.user {
 		sandboxtest.AsUser(cmd, nobody, true)
@@ -160,7 +160,7 @@ func leftovers(dirs ...string) []string {
 		return slices.ContainsFunc(dirs, func(d string) bool { return strings.Contains(text, d) })
 	}
 	var found []string
-	for range 100 {
+	for range 2000 {
 		found = nil
 		text, _ := os.ReadFile("/proc/self/mountinfo")
 		for line := range strings.Lines(string(text)) {

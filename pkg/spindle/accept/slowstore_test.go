@@ -145,7 +145,7 @@ func slowstore(args []string) int {
 	mnt := f.String("mnt", "", "where to mount it")
 	f.DurationVar(&s.meta, "meta", 0, "what a lookup, open, getattr, readlink or readdir takes")
 	f.DurationVar(&s.data, "data", 0, "what a read takes")
-	keep := f.Duration("keep", 30*time.Second, "how long the kernel keeps names that are there and those that are not")
+	keep := f.Duration("keep", time.Hour, "how long the kernel keeps names that are there and those that are not")
 	f.Parse(args)
 	root := os.Geteuid() == 0
 	server, err := fs.Mount(*mnt, &entry{store: s}, &fs.Options{
@@ -226,7 +226,7 @@ func (s *slowMount) unmount() {
 		return
 	}
 	// What a test has left running keeps the mount; it ends with the last of it.
-	for range 50 {
+	for range 3000 {
 		if syscall.Unmount(s.mnt, 0) != syscall.EBUSY {
 			break
 		}

@@ -71,7 +71,7 @@ func main() {
 				if _, err := os.Stat(arg); err == nil {
 					break
 				}
-				if time.Since(start) > 20*time.Second {
+				if time.Since(start) > 2*time.Minute {
 					fail(fmt.Errorf("%s does not come", arg))
 				}
 			}
@@ -412,7 +412,7 @@ func waiting(t *testing.T, j job, dir, name string) *exec.Cmd {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for range 2000 {
+	for range 12000 {
 		if _, err := os.Stat(here); err == nil {
 			return cmd
 		}
@@ -538,7 +538,7 @@ func nothingLeft(t *testing.T) {
 	t.Helper()
 	left := map[string]bool{}
 	// Programs that tests of other packages start have a stage too, for a moment.
-	for range 1000 {
+	for range 6000 {
 		clear(left)
 		for _, name := range []string{"compat-viewer", "compat: stage"} {
 			if pids := processes(name); len(pids) > 0 {
