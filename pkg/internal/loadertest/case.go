@@ -56,7 +56,7 @@ type Outcome struct {
 	Status   int            // exit status; 128+n for signal n; if not started 127 (ENOENT) or 126, as of a shell
 	Signal   syscall.Signal // that ended it, or 0
 	ExecErr  error          // of execve itself: ENOENT, ENOEXEC, EACCES, ...; nil if the program was started
-	TimedOut bool           // ended after 5 s
+	TimedOut bool           // ended after a minute
 	Stdout   string
 	Stderr   string
 }
@@ -96,7 +96,7 @@ func (c Case) run(now bool, extra map[string]string) Outcome {
 }
 
 func execute(dir, program string, env map[string]string, args ...string) Outcome {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
@@ -104,7 +104,7 @@ func execute(dir, program string, env map[string]string, args ...string) Outcome
 	for _, key := range slices.Sorted(maps.Keys(env)) {
 		cmd.Env = append(cmd.Env, key+"="+env[key])
 	}
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = time.Minute
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Start()

@@ -36,7 +36,7 @@ func Orc(tb testing.TB, paths []string, now bool) map[string]OrcResult {
 	if now {
 		args = append(args, "now")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdin = strings.NewReader(strings.Join(paths, "\n") + "\n")
