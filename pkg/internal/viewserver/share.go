@@ -70,10 +70,14 @@ func (l *Launch) join() (*Server, error) {
 	return &Server{kind: l.Kind, control: polled(fd), replies: make(chan Reply, 1), said: make(chan string, 1)}, nil
 }
 
+// patience is how long a view may be going, or another process may take between
+// having the name and listening, on a machine that is too busy.
+const patience = 30 * time.Second
+
 // meet gives a server that a program before us has started, with its view, or
 // the right to be the first.
 func (l *Launch) meet() (s *Server, view *sandbox.View, listener *os.File, err error) {
-	for try := range 200 { // 15 s: who has the name may not listen yet
+	for try, begun := 0, time.Now(); time.Since(begun) < patience; try++ {
 		if listener, err = l.listen(); listener != nil || err != nil {
 			return nil, nil, listener, err
 		}
@@ -91,7 +95,10 @@ func (l *Launch) meet() (s *Server, view *sandbox.View, listener *os.File, err e
 			}
 		}
 		// It went away between the two, or could not make its view.
-		time.Sleep(time.Duration(min(try, 100)) * time.Millisecond)
+		time.Sleep(time.Duration(min(try, 50)) * time.Millisecond)
+	}
+	if err == nil {
+		err = errors.New("the one who has its name lets nobody in")
 	}
 	return nil, nil, nil, fmt.Errorf("the shared view cannot be entered: %w", err)
 }
