@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 func fetchAll(ctx context.Context, ref, dir, cache string) error {
-	o := remote.Options{StoreDir: filepath.Join(dir, "oci"), Configs: []string{filepath.Join(dir, "config.json")}, HostsDir: dir, LockTimeout: time.Minute}
+	o := remote.Options{StoreDir: filepath.Join(dir, "oci"), Configs: []string{filepath.Join(dir, "config.json")}, HostsDir: dir, LockTimeout: 5 * time.Minute}
 	a, err := remote.OpenArtifact(ctx, o, ref, artifact.TypeLaunch, remote.PullMissing)
 	if err != nil {
 		return err
@@ -162,6 +162,20 @@ func TestKilledFetchIsTakenOver(t *testing.T) {
 	stuck.Store(true)
 	first := launchProcess(t, ref, dir, cache)
 	<-half
+	// It has begun to write, too: what it was sent may lie in the socket still.
+	left := ""
+	for begun := time.Now(); left == ""; time.Sleep(5 * time.Millisecond) {
+		files, err := filepath.Glob(filepath.Join(cache, "tmp", "*"))
+		check(t, err)
+		for _, f := range files {
+			if info, err := os.Stat(f); err == nil && info.Size() > 0 {
+				left = f
+			}
+		}
+		if time.Since(begun) > time.Minute {
+			t.Fatal("the first one writes nothing")
+		}
+	}
 	second := launchProcess(t, ref, dir, cache)
 	time.Sleep(300 * time.Millisecond)
 	stuck.Store(false)
@@ -171,8 +185,15 @@ func TestKilledFetchIsTakenOver(t *testing.T) {
 	st, err := store.Open(cache)
 	check(t, err)
 	defer st.Close()
-	if p, err := st.Prune(t.Context(), 1<<30, nil); err != nil || p.Swept != 1 || p.Left != 4<<20 {
+	want := 1
+	if _, err := os.Stat(left); err != nil {
+		want = 0 // the second one began late, and has swept it
+	}
+	if p, err := st.Prune(t.Context(), 1<<30, nil); err != nil || p.Swept != want || p.Left != 4<<20 {
 		t.Errorf("%+v, %v; want the killed one's file swept", p, err)
+	}
+	if _, err := os.Stat(left); err == nil {
+		t.Errorf("%s is left", left)
 	}
 }
 
