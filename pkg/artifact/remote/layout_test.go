@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	dir, what := os.Getenv("COMPAT_TEST_STORE"), os.Getenv("COMPAT_TEST_DO")
 	switch what {
 	case "push":
-		_, err := Push(context.Background(), Options{StoreDir: dir}, "app:"+os.Getenv("COMPAT_TEST_TAG"), spec("{}"), PushOptions{})
+		_, err := Push(context.Background(), Options{StoreDir: dir, LockTimeout: 5 * time.Minute}, "app:"+os.Getenv("COMPAT_TEST_TAG"), spec("{}"), PushOptions{})
 		exit(err)
 	case "hold": // the lock, until killed
 		_, err := lock(context.Background(), dir, time.Second)
