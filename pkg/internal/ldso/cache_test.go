@@ -305,12 +305,12 @@ func TestCacheStringsAreBounded(t *testing.T) {
 	for i := range entries {
 		binary.LittleEndian.PutUint32(b[newHeader+newEntry*i+8:], uint32(len(b)))
 	}
-	b = append(append(b, bytes.Repeat([]byte("/"), 16<<20)...), 0)
+	b = append(append(b, bytes.Repeat([]byte("/"), 32<<20)...), 0)
 	start := time.Now()
 	if got := ParseCache(b).Lookup("l", x8664, &Loader{}, CPU{}); got != "/good" {
 		t.Errorf("found a path of %d bytes", len(got))
 	}
-	if d := time.Since(start); d > 2*time.Second {
+	if d := time.Since(start); d > 15*time.Second {
 		t.Errorf("took %v", d)
 	}
 }

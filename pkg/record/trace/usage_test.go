@@ -134,7 +134,7 @@ func TestUsageOfLongNames(t *testing.T) {
 	if files := u.Usage().Files; len(files) != 1 || files[0].Changed {
 		t.Errorf("got %d files", len(files))
 	}
-	if took := time.Since(began); took > 20*time.Second { // once it was minutes
+	if took := time.Since(began); took > time.Minute { // once it was minutes
 		t.Errorf("one name took %v", took)
 	}
 }

@@ -134,7 +134,7 @@ func TestLongNamesTakeNoTime(t *testing.T) {
 	long := strings.Repeat("/a", 100_000)
 	began := time.Now()
 	tree, _ := selected(t, plant(t), nil, recording(t, &trace.Header{}, events("mkdir /x", "lookup "+long)...))
-	if took := time.Since(began); took > 20*time.Second { // once it was minutes
+	if took := time.Since(began); took > time.Minute { // once it was minutes
 		t.Errorf("one name took %v", took)
 	}
 	if len(tree.missing) != 1 || tree.missing[0].Path != long {
