@@ -69,7 +69,7 @@ func (u *user) interruptWith(stdin io.Reader, ready func(cmd *exec.Cmd, done <-c
 	}
 	select {
 	case <-done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		u.Error("the signal does not end it")
 		_ = cmd.Process.Kill()
 		<-done

@@ -21,7 +21,7 @@ type user struct {
 }
 
 // patience bounds a command that hangs; no test waits for it to pass.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 func newUser(t testing.TB) *user {
 	t.Helper()
@@ -46,7 +46,7 @@ func needs(t testing.TB, program, how string) {
 func (u *user) command(ctx context.Context, words ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdin = u.dir, u.env, strings.NewReader(u.stdin)
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = patience
 	return cmd
 }
 
