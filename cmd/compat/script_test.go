@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -75,10 +74,31 @@ func setup(env *testscript.Env) error {
 	env.Setenv("REGISTRY_V10", remotetest.Serve(t, remotetest.RejectArtifactType(remotetest.Olareg(t))))
 	host, ca := remotetest.ServeTLS(t, remotetest.Olareg(t))
 	env.Setenv("REGISTRY_TLS", host)
-	down := httptest.NewServer(http.NotFoundHandler())
-	down.Close()
-	env.Setenv("DOWN", strings.TrimPrefix(down.URL, "http://"))
+	nobody, release, err := down()
+	if err != nil {
+		return err
+	}
+	env.Defer(release)
+	env.Setenv("DOWN", nobody)
 	return os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), ca, 0o666)
+}
+
+// down takes a port and does not listen on it: as long as it is held nobody else
+// can, and to connect to it is refused.
+func down() (address string, release func(), err error) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	release = func() { syscall.Close(fd) }
+	if err = syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err == nil {
+		var at syscall.Sockaddr
+		if at, err = syscall.Getsockname(fd); err == nil {
+			return fmt.Sprintf("127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port), release, nil
+		}
+	}
+	release()
+	return "", nil, err
 }
 
 // condition knows what a script may need: [root], [gcc] and [fuse]. With
@@ -197,7 +217,14 @@ func tmpfs(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.Mkdir(dir, 0o777))
 	ts.Check(syscall.Mount("tmpfs", dir, "tmpfs", flags, "size="+args[1]))
-	ts.Defer(func() { ts.Check(syscall.Unmount(dir, 0)) })
+	ts.Defer(func() {
+		err := syscall.Unmount(dir, 0)
+		// The server of a view may end after what was run, and has files open till then.
+		for begun := time.Now(); err == syscall.EBUSY && time.Since(begun) < patience; err = syscall.Unmount(dir, 0) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		ts.Check(err)
+	})
 }
 
 // compress is the script command zstd.
