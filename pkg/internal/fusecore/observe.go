@@ -114,12 +114,12 @@ type process struct {
 	tgid int
 	comm string
 	at   time.Time
-	exec bool // since at it has a file open to execute, and still this name
+	exec int // it has opened a file to execute, and still had this name: how often it is asked for another
 }
 
 const (
 	processAge   = time.Second
-	execAge      = 50 * time.Millisecond // from the open to the new name, if it is another
+	execLooks    = 64 // requests from the open to the new name, if it is another: execve(2) makes a few
 	processesMax = 4096
 )
 
@@ -134,17 +134,17 @@ func (p *processes) of(pid int, exec bool) (int, string) {
 	had, ok := p.m[pid]
 	p.mu.Unlock()
 	x := had
-	if !ok || had.exec || now.Sub(had.at) >= processAge {
+	if !ok || had.exec > 0 || now.Sub(had.at) >= processAge {
 		if x = readProcess(pid); x.tgid == 0 {
 			return 0, x.comm
 		}
 		x.at = now
-		if x.exec = had.exec && x.comm == had.comm && now.Sub(had.at) < execAge; x.exec {
-			x.at = had.at
+		if had.exec > 0 && x.comm == had.comm {
+			x.exec = had.exec - 1
 		}
 	}
 	if exec {
-		x.exec, x.at = true, now
+		x.exec, x.at = execLooks, now
 	}
 	if x != had {
 		p.mu.Lock()
