@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) {
 	record.Main() // compat record starts this binary again
-	testscript.Main(m, map[string]func(){"compat": func() { os.Exit(run()) }})
+	testscript.Main(m, map[string]func(){"compat": func() { os.Exit(run()) }, "peak": peak})
 }
 
 // TestScripts runs testdata/script/*.txtar. Each has its own registries:
