@@ -37,12 +37,12 @@ func TestParallelAttachProcessesKeepAll(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
 	u.writes("compat.json", attributes)
-	ref := remotetest.Serve(t, remotetest.Slow(remotetest.GGCR(), 10*time.Millisecond)) + "/app:v1"
+	ref := remotetest.Serve(t, remotetest.Slow(remotetest.InTime(remotetest.GGCR()), 10*time.Millisecond)) + "/app:v1"
 	if _, err := pushImage(ref, machine); err != nil {
 		t.Fatal(err)
 	}
 	out := u.atOnce(processes, func(i int) []string {
-		return []string{"compat", "attach", ref, "compat.json", "-a", fmt.Sprintf("writer=%d", i), "--format", "go-template", "--template", "{{(index .attached 0).digest}}"}
+		return []string{"compat", "attach", ref, "compat.json", "-a", fmt.Sprintf("writer=%d", i), "-H", fmt.Sprintf("Client: %d", i), "--format", "go-template", "--template", "{{(index .attached 0).digest}}"}
 	})
 	listed := u.does("compat", "discover", ref)
 	for i, digest := range out {

@@ -5,9 +5,11 @@ package remotetest
 import (
 	"bytes"
 	"crypto/subtle"
+	"encoding/json"
 	"encoding/pem"
 	"io"
 	"log"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -81,6 +83,95 @@ func Slow(h http.Handler, most time.Duration) http.Handler {
 		h.ServeHTTP(w, r)
 		time.Sleep(rand.N(most))
 	})
+}
+
+// InTime has the clients of a registry without the referrers API write a list of
+// referrers soon after they have read it, as they suppose of each other: who looks
+// again at the list after a write of its own is answered when nobody is between
+// its read and its write, however long a process comes to a halt there. Each
+// client says who it is in the header Client.
+func InTime(h http.Handler) http.Handler {
+	t := &inTime{next: h, clients: map[string]*lister{}}
+	t.rest.L = &t.mu
+	return t
+}
+
+type inTime struct {
+	next    http.Handler
+	mu      sync.Mutex
+	rest    sync.Cond // a client has written, or does not write
+	clients map[string]*lister
+	writing int // clients that have read the list and will write it
+}
+
+// lister is a client that reads and writes one list.
+type lister struct {
+	wrote, writing bool
+	seen           map[string]bool // in the list, since it wrote that first
+}
+
+func (t *inTime) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.Contains(r.URL.Path, "/manifests/sha256-") {
+		t.next.ServeHTTP(w, r)
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.clients[r.Header.Get("Client")]
+	if c == nil {
+		c = &lister{seen: map[string]bool{}}
+		t.clients[r.Header.Get("Client")] = c
+	}
+	t.will(c, false)
+	for r.Method == http.MethodGet && c.wrote && t.writing > 0 {
+		t.rest.Wait()
+	}
+	answer := httptest.NewRecorder()
+	t.next.ServeHTTP(answer, r)
+	switch r.Method {
+	case http.MethodGet:
+		list := listOf(answer.Body.Bytes())
+		lost := !c.wrote
+		for d := range c.seen {
+			lost = lost || !list[d]
+		}
+		t.will(c, lost)
+		maps.Copy(c.seen, list)
+	case http.MethodPut:
+		list := listOf(body)
+		if !c.wrote { // a client sees to its own, and to what it sees later
+			maps.DeleteFunc(list, func(d string, _ bool) bool { return c.seen[d] })
+			clear(c.seen)
+			c.wrote = true
+		}
+		maps.Copy(c.seen, list)
+	}
+	maps.Copy(w.Header(), answer.Header())
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body.Bytes())
+}
+
+func (t *inTime) will(c *lister, write bool) {
+	if c.writing {
+		t.writing--
+	}
+	if c.writing = write; write {
+		t.writing++
+	}
+	t.rest.Broadcast()
+}
+
+// listOf gives the digests in a list of referrers; an answer that is none has none.
+func listOf(text []byte) map[string]bool {
+	var index struct{ Manifests []struct{ Digest string } }
+	_ = json.Unmarshal(text, &index)
+	out := map[string]bool{}
+	for _, m := range index.Manifests {
+		out[m.Digest] = true
+	}
+	return out
 }
 
 // Log records requests as "METHOD /path", to count round trips.
