@@ -31,6 +31,8 @@ func attachAll(t *testing.T, o Options, ref string, n int, repair bool) []string
 	for i := range n {
 		wg.Go(func() {
 			content := spec(fmt.Sprintf(`{"writer":%d}`, i))
+			o := o
+			o.Headers = append(slices.Clone(o.Headers), fmt.Sprintf("Client: %d", i))
 			if repair {
 				done, err := Attach(t.Context(), o, ref, content, PushOptions{})
 				if errs[i] = err; err == nil {
@@ -79,8 +81,8 @@ func listed(t *testing.T, o Options, ref string, digests []string) (n int) {
 
 func TestParallelAttachesKeepAll(t *testing.T) {
 	for name, h := range map[string]http.Handler{
-		"fast": remotetest.GGCR(),
-		"slow": remotetest.Slow(remotetest.GGCR(), 20*time.Millisecond),
+		"fast": remotetest.InTime(remotetest.GGCR()),
+		"slow": remotetest.Slow(remotetest.InTime(remotetest.GGCR()), 20*time.Millisecond),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
