@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-const defaultLockTimeout = 10 * time.Second
+const defaultLockTimeout = time.Minute
 
 // lock takes an exclusive flock(2) on the directory itself, so that nothing
 // foreign appears in a layout. It waits up to timeout for other processes; the

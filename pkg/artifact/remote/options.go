@@ -41,7 +41,7 @@ type Options struct {
 
 	OCILayout        bool          // the reference is DIR:TAG of an OCI layout
 	StoreDir         string        // local store; "": layout.StoreDir()
-	LockTimeout      time.Duration // wait for the store's lock; 0: 10 s
+	LockTimeout      time.Duration // wait for the store's lock; 0: a minute
 	DistributionSpec string        // "": ask the registry; ReferrersAPI or ReferrersTag
 	Platform         string        // os/arch[/variant]; "": this machine
 	Concurrency      int           // transfers at a time; 0: 5
