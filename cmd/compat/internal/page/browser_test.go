@@ -115,14 +115,15 @@ func look(t *testing.T, program, dir string, pages int, dark bool) []seen {
 	if dark {
 		scheme, shot = "0", filepath.Join(dir, "dark.png")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
+	// By its own time, which passes when there is nothing to do, all pages have told of themselves.
 	cmd := exec.CommandContext(ctx, program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--user-data-dir="+t.TempDir(), "--window-size=1300,4000",
-		"--blink-settings=preferredColorScheme="+scheme, "--screenshot="+shot, "--dump-dom", "file://"+filepath.Join(dir, "all.html"))
+		"--blink-settings=preferredColorScheme="+scheme, "--virtual-time-budget=10000", "--screenshot="+shot, "--dump-dom", "file://"+filepath.Join(dir, "all.html"))
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = time.Minute // other processes of it may end later, and write to the directory till then
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s: %v\n%s", program, err, stderr.String())
 	}
