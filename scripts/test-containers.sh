@@ -172,7 +172,11 @@ else
   "$OLAREG" serve --addr 127.0.0.1 --port "${port#*:}" --store-type mem >"$dir/registry.log" 2>&1 &
   registry=$!
   trap "kill $registry 2>/dev/null" EXIT
-  sleep 1
+  tries=0
+  until "$compat" discover --plain-http "$port/none:none" 2>&1 | grep -q 'not found' || [ $tries -ge 600 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+  done
   if pod push --tls-verify=false --compression-format zstd $image "docker://$port/lammps:v1" >"$dir/push.log" 2>&1; then
     network=host check "LAMMPS, attached to the image" runc "--device $device" "$attached"
     if read_back >"$dir/out" 2>&1; then

@@ -116,7 +116,7 @@ holder() {
   tries=0
   while [ "$(readlink /proc/$holder/ns/net)" = "$self" ] || [ "$(readlink /proc/$holder/ns/mnt)" = "$(readlink /proc/self/ns/mnt)" ]; do
     tries=$((tries + 1))
-    [ $tries -lt 500 ] || return 1
+    [ $tries -lt 6000 ] || return 1
     sleep 0.01
   done
   ip link add "$1" type veth peer name eth0 netns "$holder" && ip link set "$1" master compat0 up &&
@@ -130,7 +130,7 @@ serve() {
   tries=0
   until nsenter -t "$1" -n curl -s -o "$dir/ping" 127.0.0.1:5000/v2/; do
     tries=$((tries + 1))
-    [ $tries -lt 500 ] || return 1
+    [ $tries -lt 6000 ] || return 1
     sleep 0.02
   done
 }
@@ -205,8 +205,18 @@ same() {
   done
 }
 
-# clean: nothing of any launch is left, on no node, nor here.
+# clean: nothing of any launch is left, on no node, nor here. The server of a view
+# may end a moment after the launch.
 clean() {
+  tries=0
+  until nothing_left >"$dir/left" 2>&1; do
+    tries=$((tries + 1))
+    [ $tries -lt 600 ] || { cat "$dir/left"; return 1; }
+    sleep 0.1
+  done
+}
+
+nothing_left() {
   ! grep -lzxE 'compat-(viewer|recorder).*|compat: keeper' /proc/[0-9]*/cmdline || return 1
   for p in $node_pids; do
     ! grep -E 'fuse\.compat' "/proc/$p/mountinfo" || return 1
