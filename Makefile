@@ -37,8 +37,8 @@ with_cases = set -e; cases=$$(mktemp -d); trap 'rm -rf "$$cases"' EXIT; \
 test: # all tests; one that needs gcc or oras says so where it skips
 	@$(with_cases); PATH="$(BIN):$$PATH" $(GO) test $(GOTESTFLAGS) ./...
 
-test-race: # all tests under the race detector, which needs a C compiler
-	@$(MAKE) test GOTESTFLAGS="-race -count=1 -timeout 30m $(GOTESTFLAGS)"
+test-race: # all tests under the race detector, which needs a C compiler and a slow machine more than 10 minutes a package
+	@$(MAKE) test GOTESTFLAGS="-race -count=1 -timeout 15m $(GOTESTFLAGS)"
 
 test-behaviour: # suites of others, alone and recorded, as root and as a user; needs root, half an hour
 	$(GO) test -tags behaviour -count 1 -timeout 0 -v -run 'Behaviour|CompleteLong' ./pkg/record ./pkg/spindle/accept

@@ -87,7 +87,9 @@ func (s *sim) dlopen(w wanted, by *Map) {
 		}
 		s.problem(p)
 	}
-	said := func(p Problem) bool { return p.Name == w.names[0] && (p.Kind == LibraryMissing || p.Kind == BadLibrary) }
+	said := func(p Problem) bool {
+		return p.Name == w.names[0] && (p.Kind == LibraryMissing || p.Kind == BadLibrary)
+	}
 	if w.severity == Error && slices.ContainsFunc(first, said) {
 		return
 	}
