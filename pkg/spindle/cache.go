@@ -122,13 +122,13 @@ func (c *cache) lock(key string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// quiet is how long what a plan was made from must not have changed for the
-// plan to be kept: a second change within one tick of the clock shows in no time
-// of change.
+// quiet is how long what a plan was made from must not have changed, when it was
+// begun, for the plan to be kept: a second change within one tick of the clock
+// shows in no time of change.
 const quiet = 20 * time.Millisecond
 
-func fresh(inputs []input) bool {
-	since := time.Now().Add(-quiet).UnixNano()
+func fresh(inputs []input, begun time.Time) bool {
+	since := begun.Add(-quiet).UnixNano()
 	for _, in := range inputs {
 		if max(in.mtime, in.ctime) > since {
 			return true
@@ -160,11 +160,12 @@ func (c *cache) kept(key string, make func() (*prepared, error)) (p *prepared, c
 	if p := c.load(key); p != nil {
 		return p, true, nil
 	}
+	begun := time.Now()
 	p, err = make()
 	if err != nil {
 		return nil, false, err
 	}
-	if n := len(p.inputs); n > 0 && !fresh(p.inputs[:n-p.own]) {
+	if n := len(p.inputs); n > 0 && !fresh(p.inputs[:n-p.own], begun) {
 		old, _ := os.ReadFile(c.plan(key))
 		if err := place(c.plan(key), 0o600, func(f *os.File) error { _, err := f.Write(p.encode()); return err }); err != nil {
 			return nil, false, err

@@ -2,8 +2,10 @@ package spindle
 
 import (
 	"bytes"
+	"os"
 	"reflect"
 	"testing"
+	"time"
 )
 
 func example() *prepared {
@@ -38,6 +40,32 @@ func TestDamagedPreparedIsNone(t *testing.T) {
 	p.image = "../../etc/passwd"
 	if decodePrepared(p.encode()) != nil {
 		t.Error("an image outside of the cache is taken")
+	}
+}
+
+// A plan of what had just changed when it was begun is not kept, however long it
+// took to make: what changes within one tick of the clock shows in no time.
+func TestFreshIsNotKept(t *testing.T) {
+	t.Setenv("COMPAT_CACHE", t.TempDir()+"/cache")
+	c, err := openCache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		age  time.Duration
+		kept bool
+	}{{0, false}, {time.Second, true}} {
+		plan := func() (*prepared, error) {
+			in := input{t.Name(), stamp{1, 2, 3, 4, time.Now().Add(-test.age).UnixNano()}}
+			time.Sleep(2 * quiet)
+			return &prepared{reason: "static", inputs: []input{in}}, nil
+		}
+		if _, _, err := c.kept("key", plan); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(c.plan("key")); (err == nil) != test.kept {
+			t.Errorf("changed %v before: %v", test.age, err)
+		}
 	}
 }
 
