@@ -37,10 +37,8 @@ func (p *Plan) Prepare(id string, store Contents) (*Carried, error) {
 		if err != nil {
 			return nil, err
 		}
-		host := s.hostInputs(p)
-		out.inputs, err = p.contents(host, store)
-		out.own = len(out.inputs) - len(host)
-		return out, err
+		out.inputs = s.hostInputs(p)
+		return out, out.contents(p, store)
 	})
 	if err != nil {
 		return nil, err
@@ -68,8 +66,8 @@ func (p *Plan) verify(store Contents) error {
 	return nil
 }
 
-// contents adds the files that hold the contents to the inputs.
-func (p *Plan) contents(in []input, store Contents) ([]input, error) {
+// contents adds the files that hold a plan's contents, as the last of the inputs.
+func (out *prepared) contents(p *Plan, store Contents) error {
 	done := map[string]bool{}
 	for _, f := range p.Files {
 		if f.Type != TypeFile || done[f.Digest] {
@@ -78,11 +76,12 @@ func (p *Plan) contents(in []input, store Contents) ([]input, error) {
 		done[f.Digest] = true
 		st, err := stampOf(store.Path(f.Digest))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		in = append(in, input{store.Path(f.Digest), st})
+		out.inputs = append(out.inputs, input{store.Path(f.Digest), st})
+		out.own++
 	}
-	return in, nil
+	return nil
 }
 
 // PrepareLocal is Carry and Prepare for a program of this machine, kept until
@@ -105,9 +104,7 @@ func PrepareLocal(req Request, o CarryOptions, id string, store Contents, fill f
 		if err != nil {
 			return nil, err
 		}
-		if out.inputs, err = p.contents(s.hostInputs(p), store); err != nil {
-			return nil, err
-		}
+		out.inputs = s.hostInputs(p)
 		for _, f := range p.Files {
 			if f.Type == TypeDir && !f.Whole { // only that it leads somewhere, which what is below it shows
 				continue
@@ -117,6 +114,9 @@ func PrepareLocal(req Request, o CarryOptions, id string, store Contents, fill f
 				return nil, err
 			}
 			out.inputs = append(out.inputs, input{f.Path, st})
+		}
+		if err := out.contents(p, store); err != nil {
+			return nil, err
 		}
 		data, err := Encode(p)
 		out.plan = string(data)
