@@ -48,6 +48,7 @@ type cacheList struct {
 	Size      int64       `json:"size"` // bytes, of the contents
 	Contents  []cacheItem `json:"contents"`
 	Plans     int         `json:"plans"`
+	Images    int64       `json:"imagesSize"` // bytes, of changed copies of programs
 }
 
 func newSpindleCacheLs() *cobra.Command {
@@ -74,7 +75,8 @@ Exit status: 0 done; 2 usage; 6 the cache cannot be read.`,
 			if err != nil {
 				return err
 			}
-			list := &cacheList{Directory: st.Dir(), Contents: []cacheItem{}, Plans: spindle.KeptPlans()}
+			list := &cacheList{Directory: st.Dir(), Contents: []cacheItem{}}
+			list.Plans, list.Images = spindle.KeptPlans()
 			for _, i := range items {
 				list.Size += i.Size
 				list.Contents = append(list.Contents, cacheItem{i.Digest, i.Size, i.Used.UTC(), i.InUse})
@@ -97,7 +99,7 @@ func (l *cacheList) text(w io.Writer) error {
 	}
 	var b bytes.Buffer
 	local.WriteTable(&b, rows)
-	fmt.Fprintf(&b, "%s: %s, %s; %s\n", exit.Printable(l.Directory), cli.Count(len(l.Contents), "content"), cli.Bytes(l.Size), cli.Count(l.Plans, "plan"))
+	fmt.Fprintf(&b, "%s: %s, %s; %s, with %s of images\n", exit.Printable(l.Directory), cli.Count(len(l.Contents), "content"), cli.Bytes(l.Size), cli.Count(l.Plans, "plan"), cli.Bytes(l.Images))
 	_, err := w.Write(b.Bytes())
 	return err
 }
@@ -107,9 +109,9 @@ func newSpindleCachePrune() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune --max-size SIZE",
 		Short: "Remove the least recently used from the cache of launches",
-		Long: `Remove contents, the least recently used first, until no more than SIZE is left
-(1048576, 512M, 10G; 0 removes all), with all plans and images that are older
-than a day. What a launch is using stays.
+		Long: `Remove contents, the least recently used first, until no more than SIZE of them
+is left (1048576, 512M, 10G; 0 removes all, with all plans and images), and the
+plans and images that are older than a day. What a launch is using stays.
 
 Exit status: 0 done; 2 usage; 6 the cache cannot be changed.`,
 		Example: "  compat spindle cache prune --max-size 10G",
@@ -132,7 +134,8 @@ Exit status: 0 done; 2 usage; 6 the cache cannot be changed.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Removed %s, %s, and %s; %s are left\n", cli.Count(done.Removed, "content"), cli.Bytes(done.Freed), cli.Count(plans, "plan"), cli.Bytes(done.Left))
+			_, images := spindle.KeptPlans()
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Removed %s, %s, and %s; %s are left, and %s of images\n", cli.Count(done.Removed, "content"), cli.Bytes(done.Freed), cli.Count(plans, "plan"), cli.Bytes(done.Left), cli.Bytes(images))
 			return err
 		},
 	}

@@ -346,13 +346,20 @@ func (c *cache) noexec() bool {
 	return syscall.Statfs(c.dir, &st) == nil && st.Flags&stNoexec != 0
 }
 
-// KeptPlans is how many plans the cache has.
-func KeptPlans() int {
+// KeptPlans is how many plans the cache has, and how many bytes the images of
+// programs take.
+func KeptPlans() (plans int, images int64) {
 	dir, err := artifact.LaunchCacheDir()
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return len((&cache{dir}).names("plans"))
+	c := &cache{dir}
+	for _, name := range c.names("images") {
+		if info, err := os.Lstat(c.imagePath(name)); err == nil {
+			images += info.Size()
+		}
+	}
+	return len(c.names("plans")), images
 }
 
 func (c *cache) names(sub string) []string {
