@@ -150,7 +150,7 @@ func (c *comparison) text(w io.Writer) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "medians of %d launches of each, in turn; the second figure is the ratio to plain\n", c.Runs)
+	_, err := fmt.Fprintf(w, "medians of %s of each, in turn; the second figure is the ratio to plain\n", cli.Count(c.Runs, "launch"))
 	return err
 }
 

@@ -114,7 +114,7 @@ func writePlan(w io.Writer, p *spindle.Plan, why *spindle.Unfit) error {
 	}
 	var b bytes.Buffer
 	local.WriteTable(&b, rows)
-	fmt.Fprintf(&b, "\nA plain start opens %d names, %d of them not there.\n", p.Search.Opens+p.Search.Missing, p.Search.Missing)
+	fmt.Fprintf(&b, "\nA plain start opens %s, %d of them not there.\n", cli.Count(p.Search.Opens+p.Search.Missing, "name"), p.Search.Missing)
 	if why != nil {
 		fmt.Fprintf(&b, "It is launched plainly: %s\n", exit.Printable(why.Reason))
 	}

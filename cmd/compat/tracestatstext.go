@@ -161,7 +161,7 @@ func lookups(l *stats.Lookups) string {
 	if float64(*l.InVain) != math.Round(*l.Share*float64(l.Count)) {
 		share += " where it is recorded"
 	}
-	return fmt.Sprintf("%d, of which %d in vain (%s), in %d directories", l.Count, *l.InVain, share, l.Searched)
+	return fmt.Sprintf("%d, of which %d in vain (%s), in %s", l.Count, *l.InVain, share, cli.Count(l.Searched, "directory"))
 }
 
 // processName is as in trace show, for several their number.

@@ -97,8 +97,12 @@ func (p *runProgram) check(ctx context.Context, host *Index, opts RunOptions) ([
 		}
 	}
 	if n := len(p.varies); n > 0 {
+		which := fmt.Sprintf("%d files that the run used are not looked for, %s first", n, sortedNames(p.varies)[0])
+		if n == 1 {
+			which = fmt.Sprintf("the file %s, which the run used, is not looked for", sortedNames(p.varies)[0])
+		}
 		c.add(Finding{Kind: "file-varies", Severity: SeverityWarning,
-			Explanation: fmt.Sprintf("%d files that the run used are not looked for, %s first: what lies there is of each run, or of each machine", n, sortedNames(p.varies)[0]),
+			Explanation: which + ": what lies there is of each run, or of each machine",
 			Remedy:      "none is needed, unless the program expects them there"})
 	}
 	c.looked(p)
@@ -118,8 +122,12 @@ func (c *runCheck) looked(p *runProgram) {
 		}
 	}
 	if n := len(gone); n > 0 {
+		which := fmt.Sprintf("%d of the paths that the run only looked for, and found, are not there, %s first", n, gone[0])
+		if n == 1 {
+			which = fmt.Sprintf("the path %s, which the run only looked for, and found, is not there", gone[0])
+		}
 		c.add(Finding{Kind: "file-missing", Severity: SeverityWarning, Object: gone[0],
-			Explanation: fmt.Sprintf("%d of the paths that the run only looked for, and found, are not there, %s first: it may do otherwise here", n, gone[0]),
+			Explanation: which + ": it may do otherwise here",
 			Remedy:      "put them there if the program needs them, as Python needs the source of a compiled module"})
 	}
 }

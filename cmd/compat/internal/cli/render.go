@@ -23,9 +23,12 @@ const (
 func Count[N int | int64](n N, one string) string {
 	word := one
 	if n != 1 {
-		if stem, ok := strings.CutSuffix(one, "y"); ok {
+		switch stem, ok := strings.CutSuffix(one, "y"); {
+		case ok:
 			word = stem + "ies"
-		} else {
+		case strings.HasSuffix(one, "ch"):
+			word += "es"
+		default:
 			word += "s"
 		}
 	}
