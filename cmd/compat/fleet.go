@@ -87,8 +87,13 @@ func (f *fetcher) Targets(ctx context.Context, args []string, pull string) ([]ho
 	}
 	pool := hostindex.NewPool()
 	var out []hostindex.Target
-	add := func(name, from string, data func() ([]byte, error)) {
-		out = append(out, hostindex.Target{Name: name, Open: func() (*hostindex.Index, error) {
+	var all []string // as args, without those that are there twice
+	add := func(from string, data func() ([]byte, error)) {
+		if slices.Contains(all, from) {
+			return
+		}
+		all = append(all, from)
+		out = append(out, hostindex.Target{Open: func() (*hostindex.Index, error) {
 			b, err := data()
 			if err != nil {
 				return nil, err
@@ -102,7 +107,7 @@ func (f *fetcher) Targets(ctx context.Context, args []string, pull string) ([]ho
 			return nil, err
 		}
 		for _, file := range files {
-			add(fileLabel(file), file, func() ([]byte, error) { return layout.ReadFile(file, artifact.MaxSpecSize) })
+			add(file, func() ([]byte, error) { return layout.ReadFile(file, artifact.MaxSpecSize) })
 		}
 		if files != nil {
 			continue
@@ -112,26 +117,16 @@ func (f *fetcher) Targets(ctx context.Context, args []string, pull string) ([]ho
 			return nil, err
 		}
 		for _, ref := range refs {
-			name := ref
-			if tag, ok := strings.CutPrefix(ref, arg+":"); ok && len(args) == 1 {
-				name = tag
-			}
-			add(name, ref, func() ([]byte, error) { return f.fetchIndex(ctx, ref, pull, isLayout(arg)) })
+			add(ref, func() ([]byte, error) { return f.fetchIndex(ctx, ref, pull, isLayout(arg)) })
 		}
 	}
+	for i, name := range apart(all, ".zst", ".json", ".hostindex") {
+		if tag, ok := strings.CutPrefix(name, args[0]+":"); ok && len(args) == 1 {
+			name = tag
+		}
+		out[i].Name = name
+	}
 	return out, nil
-}
-
-// fileLabel is a file's name without what says that it is an index.
-func fileLabel(file string) string {
-	name := filepath.Base(file)
-	for _, suffix := range []string{".zst", ".json", ".hostindex"} {
-		name = strings.TrimSuffix(name, suffix)
-	}
-	if name == "" {
-		return file
-	}
-	return name
 }
 
 func isLayout(dir string) bool {

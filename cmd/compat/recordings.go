@@ -147,32 +147,44 @@ func isFirstLog(name string) bool {
 
 // label names sources by the ends of their paths that tell them apart.
 func label(list []source) {
-	names := make([]string, len(list))
-	taken := map[string]int{}
-	for depth := 1; depth < 64; depth++ {
-		clear(taken)
-		for i, s := range list {
-			names[i] = tail(s.arg, depth)
-			taken[names[i]]++
-		}
-		if len(taken) == len(list) {
-			break
-		}
+	args := make([]string, len(list))
+	for i, s := range list {
+		args[i] = s.arg
 	}
-	for i := range list {
-		if list[i].name = names[i]; taken[names[i]] > 1 {
-			list[i].name = list[i].arg
-		}
+	for i, name := range apart(args, ".zst", ".jsonl", ".out", ".log") {
+		list[i].name = name
 	}
 }
 
-// tail is the last n elements of a file's name, without what says that it is a
-// recording; of a reference all.
-func tail(name string, n int) string {
+// apart gives the ends of the names that tell them apart: of files without the
+// suffixes, which say what they are, and of references all.
+func apart(args []string, suffixes ...string) []string {
+	names := make([]string, len(args))
+	taken := map[string]int{}
+	for depth := 1; depth < 64; depth++ {
+		clear(taken)
+		for i, arg := range args {
+			names[i] = tail(arg, depth, suffixes)
+			taken[names[i]]++
+		}
+		if len(taken) == len(args) {
+			break
+		}
+	}
+	for i, arg := range args {
+		if taken[names[i]] > 1 {
+			names[i] = arg
+		}
+	}
+	return names
+}
+
+// tail is the last n elements of a file's name.
+func tail(name string, n int, suffixes []string) string {
 	if _, err := os.Stat(name); err != nil {
 		return name
 	}
-	for _, suffix := range []string{".zst", ".jsonl", ".out", ".log"} {
+	for _, suffix := range suffixes {
 		if short := strings.TrimSuffix(name, suffix); short != "" && !strings.HasSuffix(short, "/") {
 			name = short
 		}
