@@ -57,7 +57,7 @@ func Generate(ctx context.Context, opts GenerateOptions) (*Spec, error) {
 		}
 	}
 	g := &generator{ctx: ctx, m: m, opts: opts, objects: map[rootfs.ID]*Object{}, source: map[*Object]*ldso.Object{}, resolved: map[string]resolved{},
-		needs: map[[4]string]bool{}, programs: map[string]bool{}}
+		needs: map[[4]string]bool{}, programs: map[string]bool{}, variants: map[*Object]bool{}}
 	for _, t := range opts.Targets {
 		paths, err := findTargets(ctx, m, t, opts.Env)
 		if err != nil {
@@ -91,6 +91,7 @@ type generator struct {
 	resolved map[string]resolved
 	needs    map[[4]string]bool // from, name, kind, to
 	programs map[string]bool    // by path
+	variants map[*Object]bool   // for some CPUs, where others have another of the same name
 	machine  elf.Machine
 }
 
@@ -159,7 +160,8 @@ func (g *generator) elf(p string, o *ldso.Object) (string, error) {
 		g.machine = o.ELF.Machine
 		g.spec.Platform = platform(o.ELF)
 	}
-	res := g.m.Start(ldso.Request{Program: p, Env: g.opts.Env})
+	req := ldso.Request{Program: p, Env: g.opts.Env}
+	res := g.m.Start(req)
 	for _, problem := range res.Problems {
 		if problem.Kind == ldso.GaveUp { // what is missing in it would not be seen
 			return "", fmt.Errorf("%w: %s: %s", ErrInvalid, p, problem.Message)
@@ -201,7 +203,10 @@ func (g *generator) elf(p string, o *ldso.Object) (string, error) {
 		}
 		g.need(n)
 	}
-	g.edges(res)
+	g.edges(res, nil)
+	if err := g.otherCPUs(req, res, travels); err != nil {
+		return "", err
+	}
 	// Where the start ends before the search (no loader, another machine), what
 	// the program asks for is a fact all the same.
 	if n := len(res.Problems); len(res.Bound) == 0 && n > 0 {
@@ -213,8 +218,71 @@ func (g *generator) elf(p string, o *ldso.Object) (string, error) {
 	return kind, nil
 }
 
-// edges writes down who needs what and what it was bound to.
-func (g *generator) edges(res *ldso.Result) {
+// otherCPUs adds what travels for CPUs of other levels, where a directory of what
+// travels has libraries for them: the program brings all, and each CPU takes its
+// own.
+func (g *generator) otherCPUs(req ldso.Request, res *ldso.Result, travels map[*ldso.Map]bool) error {
+	taken := map[*Object]bool{} // each that travels, and whether the lowest level takes it
+	vary := false
+	for _, m := range res.Maps {
+		if travels[m] {
+			taken[g.objects[m.Object.Info.ID]] = m == res.Program
+			vary = vary || m != res.Program && g.hasVariants(m.Path)
+		}
+	}
+	if !vary {
+		for obj := range taken {
+			g.variants[obj] = false
+		}
+		return nil
+	}
+	lowest := false
+	for level, cpu := range g.m.CPU.Levels() {
+		if err := g.ctx.Err(); err != nil {
+			return err
+		}
+		other := *g.m
+		other.CPU = cpu
+		r := other.Start(req)
+		if level == 0 {
+			lowest = !slices.ContainsFunc(r.Problems, func(p ldso.Problem) bool { return p.Severity == ldso.Error && p.Kind != ldso.ISALevel })
+		}
+		brought, fresh := map[*ldso.Map]bool{r.Program: true}, map[*Object]bool{}
+		for _, m := range r.Maps {
+			if m == r.Program || !g.travels(m, brought) {
+				continue
+			}
+			brought[m] = true
+			obj := g.object(m.Path, m.Object, "library", true)
+			if _, known := taken[obj]; !known {
+				fresh[obj] = true
+			}
+			taken[obj] = taken[obj] || level == 0 && lowest
+		}
+		g.edges(r, fresh)
+	}
+	for obj, yes := range taken {
+		// One that any target always takes is none.
+		if was, known := g.variants[obj]; !known || was {
+			g.variants[obj] = lowest && !yes
+		}
+	}
+	return nil
+}
+
+// hasVariants reports whether there are libraries for some CPUs beside a library,
+// or it is one of them.
+func (g *generator) hasVariants(name string) bool {
+	if strings.Contains(name, "/glibc-hwcaps/") {
+		return true
+	}
+	info, err := g.m.FS.Stat(path.Dir(name) + "/glibc-hwcaps")
+	return err == nil && info.IsDir()
+}
+
+// edges writes down who needs what and what it was bound to; unless only is nil,
+// of those in it.
+func (g *generator) edges(res *ldso.Result, only map[*Object]bool) {
 	why := map[[2]string]string{}
 	for _, p := range res.Problems {
 		if p.Kind == ldso.LibraryMissing || p.Kind == ldso.BadLibrary {
@@ -223,7 +291,7 @@ func (g *generator) edges(res *ldso.Result) {
 	}
 	for _, b := range res.Bound {
 		from := g.objects[b.From.Object.Info.ID]
-		if from == nil || b.From.Dlopen != "" && !from.Travels {
+		if from == nil || only != nil && !only[from] || b.From.Dlopen != "" && !from.Travels {
 			continue
 		}
 		n := Need{From: from.Path, Name: b.Need.Name, Kind: b.Need.Kind.String()}
@@ -386,7 +454,11 @@ func (g *generator) finish() (*Spec, error) {
 		}
 		return first(a) && !first(b)
 	})
-	s.Requirements = summarize(s)
+	variants := map[string]bool{}
+	for obj, yes := range g.variants {
+		variants[obj.Path] = yes
+	}
+	s.Requirements = summarize(s, variants)
 	return s, nil
 }
 

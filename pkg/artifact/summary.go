@@ -8,12 +8,13 @@ import (
 	"github.com/compspec/compat/pkg/internal/ldso"
 )
 
-// summarize derives what the travelling objects ask of a host.
-func summarize(s *Spec) Requirements {
+// summarize derives what the travelling objects ask of a host. Those that only some
+// CPUs take count for nothing: there is another in their place.
+func summarize(s *Spec, variants map[string]bool) Requirements {
 	r := Requirements{Interpreters: []string{}, Libraries: []LibraryNeed{}}
 	travels := map[string]*Object{}
 	for i := range s.Objects {
-		if o := &s.Objects[i]; o.Travels {
+		if o := &s.Objects[i]; o.Travels && !variants[o.Path] {
 			travels[o.Path] = o
 		}
 	}
@@ -40,7 +41,7 @@ func summarize(s *Spec) Requirements {
 			if !contains(r.Interpreters, n.Name) && travels[n.Object] == nil {
 				r.Interpreters = append(r.Interpreters, n.Name)
 			}
-		case travels[n.Object] != nil:
+		case travels[n.Object] != nil || variants[n.Object]:
 			here[n.Name] = true
 		default:
 			lib(n.Name, by)
@@ -48,7 +49,7 @@ func summarize(s *Spec) Requirements {
 	}
 	glibc, isa, kernel := "", uint32(0), ""
 	for _, o := range s.Objects {
-		if !o.Travels || o.ELF == nil {
+		if !o.Travels || o.ELF == nil || variants[o.Path] {
 			continue
 		}
 		for _, n := range o.ELF.Verneed {

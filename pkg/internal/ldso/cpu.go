@@ -86,6 +86,24 @@ func newCPU(machine elf.Machine, vendor string, has map[string]bool) CPU {
 	return c
 }
 
+// Levels are CPUs like it of each instruction set level, from the lowest on, in
+// which loaders look into other glibc-hwcaps directories.
+func (c CPU) Levels() []CPU {
+	if c.Machine != elf.EM_X86_64 {
+		return []CPU{c}
+	}
+	var out []CPU
+	level := CPU{Machine: c.Machine, Known: true, Platform: "x86_64", Legacy: []string{"x86_64"}}
+	for i := range isaFeatures {
+		level.ISA |= 1 << i
+		if i > 0 {
+			level.HWCaps = append([]string{ISAName(1 << i)}, level.HWCaps...)
+		}
+		out = append(out, level)
+	}
+	return out
+}
+
 // ParseKernel reads a kernel release such as "6.1.0-18-amd64".
 func ParseKernel(release string) Kernel {
 	k := Kernel{Release: release}
