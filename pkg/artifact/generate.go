@@ -222,7 +222,7 @@ func (g *generator) elf(p string, o *ldso.Object) (string, error) {
 // travels has libraries for them: the program brings all, and each CPU takes its
 // own.
 func (g *generator) otherCPUs(req ldso.Request, res *ldso.Result, travels map[*ldso.Map]bool) error {
-	taken := map[*Object]bool{} // each that travels, and whether the lowest level takes it
+	taken := map[*Object]bool{} // each that travels, and whether the lowest level that can start it takes it
 	vary := false
 	for _, m := range res.Maps {
 		if travels[m] {
@@ -236,17 +236,18 @@ func (g *generator) otherCPUs(req ldso.Request, res *ldso.Result, travels map[*l
 		}
 		return nil
 	}
-	lowest := false
-	for level, cpu := range g.m.CPU.Levels() {
+	starts := false // on this level, or one below
+	for _, cpu := range g.m.CPU.Levels() {
 		if err := g.ctx.Err(); err != nil {
 			return err
 		}
 		other := *g.m
 		other.CPU = cpu
 		r := other.Start(req)
-		if level == 0 {
-			lowest = !slices.ContainsFunc(r.Problems, func(p ldso.Problem) bool { return p.Severity == ldso.Error && p.Kind != ldso.ISALevel })
-		}
+		lowest := !starts && !slices.ContainsFunc(r.Problems, func(p ldso.Problem) bool {
+			return p.Kind == ldso.LibraryMissing || p.Kind == ldso.BadLibrary
+		})
+		starts = starts || lowest
 		brought, fresh := map[*ldso.Map]bool{r.Program: true}, map[*Object]bool{}
 		for _, m := range r.Maps {
 			if m == r.Program || !g.travels(m, brought) {
@@ -257,14 +258,14 @@ func (g *generator) otherCPUs(req ldso.Request, res *ldso.Result, travels map[*l
 			if _, known := taken[obj]; !known {
 				fresh[obj] = true
 			}
-			taken[obj] = taken[obj] || level == 0 && lowest
+			taken[obj] = taken[obj] || lowest
 		}
 		g.edges(r, fresh)
 	}
 	for obj, yes := range taken {
 		// One that any target always takes is none.
 		if was, known := g.variants[obj]; !known || was {
-			g.variants[obj] = lowest && !yes
+			g.variants[obj] = starts && !yes
 		}
 	}
 	return nil

@@ -171,7 +171,8 @@ func (e *explainer) explain(p ldso.Problem) (explanation, remedy string) {
 		return fmt.Sprintf("%s opens a library once it runs: %s", p.Object, p.Message), "install " + p.Name
 	case ldso.BadLibrary:
 		remedy := fmt.Sprintf("replace or remove %s", p.Object)
-		if e.m.NoExec(p.Object) {
+		unmapped := strings.HasPrefix(p.Message, "failed to map segment") || strings.Contains(p.Message, ": Operation not permitted")
+		if unmapped && e.m.NoExec(p.Object) {
 			p.Message += " (its file system is mounted noexec)"
 			remedy = fmt.Sprintf("copy %s to a file system without noexec (findmnt -T %[1]s), and let it be found there", p.Object)
 		}

@@ -84,7 +84,11 @@ func (s *sim) exec(program string) bool {
 			return false
 		}
 		if o.ELF != nil {
-			return s.execELF(name, o) && s.capable(name)
+			ok := s.execELF(name, o)
+			if ok {
+				s.capable(name)
+			}
+			return ok
 		}
 		interp, arg := SplitScript(o.Script)
 		if interp == "" {
@@ -109,14 +113,13 @@ func (s *sim) mayExecute(name string, o *Object) bool {
 	return !ok || !errors.Is(k.MayExecute(name), syscall.EACCES)
 }
 
-// capable is the last that the kernel asks before there is no way back.
-func (s *sim) capable(name string) bool {
+// capable is the last that the kernel asks before there is no way back. What the
+// program would find is of use all the same.
+func (s *sim) capable(name string) {
 	k, ok := s.m.FS.(interface{ LacksCapabilities(string) bool })
-	if !ok || s.prog.IsLibrary() || !k.LacksCapabilities(name) {
-		return true
+	if ok && !s.prog.IsLibrary() && k.LacksCapabilities(name) {
+		s.problem(Problem{Kind: NotExecutable, Severity: Error, Object: name, Message: glibcError(syscall.EPERM)})
 	}
-	s.problem(Problem{Kind: NotExecutable, Severity: Error, Object: name, Message: glibcError(syscall.EPERM)})
-	return false
 }
 
 // NoExec reports whether nothing can be executed from the mount of a file, where
