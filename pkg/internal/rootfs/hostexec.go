@@ -14,7 +14,7 @@ import (
 
 // MayExecute asks the kernel whether this process may execute a file: what the
 // permissions say of this user, and no mount with noexec (fs/open.c,
-// do_faccessat). Lists of files cannot tell.
+// do_faccessat).
 func (h *Host) MayExecute(name string) error {
 	const atFdcwd, xOK, atEaccess = -100, 1, 0x200
 	return syscall.Faccessat(atFdcwd, Abs(h, name), xOK, atEaccess)
